@@ -1,0 +1,162 @@
+import { createHash } from "node:crypto";
+import { unpackArchive } from "./bundle-archive.ts";
+
+/** The two kinds of app in a bundle, by the names of their processes: Flower's plugin types. */
+export type AppKind = "serverapp" | "clientapp";
+
+/** A value of an app's configuration, as a bundle's package.json or an operator writes it. */
+export type ConfigValue = string | number | boolean;
+
+/**
+ * An app bundle (Flower's FAB), read and checked: what `npm pack` makes of an app, whose package.json says in its
+ * field `countersign` where the apps are:
+ *
+ * ```json
+ * { "name": "my-app", "version": "1.0.0", "type": "module", "dependencies": { "ml-matrix": "^6.0.0" },
+ *   "countersign": { "serverapp": "./server-app.ts", "clientapp": "./client-app.ts", "config": { "num-rounds": 3 } } }
+ * ```
+ */
+export interface AppBundle {
+  /** Lower-case hex SHA-256 of the packed bytes; on the wire `fab_hash`. */
+  readonly id: string;
+  /** The package's name; on the wire `fab_id`. */
+  readonly name: string;
+  /** The package's version; on the wire `fab_version`. */
+  readonly version: string;
+  /** Path of each app's module inside the bundle, without a leading `./`. */
+  readonly entryPoints: Readonly<Partial<Record<AppKind, string>>>;
+  /** The app's default configuration; nested objects are flattened to keys joined by dots, as Flower does. */
+  readonly config: Readonly<Record<string, ConfigValue>>;
+  /** Names of the packages the app imports; they are not in the bundle. */
+  readonly dependencies: readonly string[];
+  /** File contents by path. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The id of a bundle: the lower-case hex SHA-256 of its packed bytes. */
+export function bundleId(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/**
+ * Reads and checks an app bundle: at most 10 MiB packed and 100 MiB unpacked, only files below `package/`, no links,
+ * and a package.json with a name, a version and the entry points of existing files. It runs nothing of the bundle.
+ *
+ * @throws Error that says what is wrong with the bundle
+ */
+export async function readBundle(bytes: Uint8Array): Promise<AppBundle> {
+  const files = await unpackArchive(bytes);
+  const manifest = readManifest(files);
+  const name = text(manifest, "name");
+  const version = text(manifest, "version");
+  const section = manifest["countersign"];
+  if (!isRecord(section)) {
+    throw new Error('The app bundle\'s package.json lacks the object "countersign".');
+  }
+  const entryPoints: Partial<Record<AppKind, string>> = {};
+  for (const kind of ["serverapp", "clientapp"] as const) {
+    const entryPoint = entryPointOf(section, kind, files);
+    if (entryPoint !== undefined) entryPoints[kind] = entryPoint;
+  }
+  if (Object.keys(entryPoints).length === 0) {
+    throw new Error(
+      'The app bundle\'s package.json names no entry point: "countersign" must hold "serverapp" or "clientapp".',
+    );
+  }
+  return {
+    id: bundleId(bytes),
+    name,
+    version,
+    entryPoints,
+    config: flatten(section["config"] ?? {}),
+    dependencies: dependenciesOf(manifest),
+    files,
+  };
+}
+
+function readManifest(files: ReadonlyMap<string, Uint8Array>): Record<string, unknown> {
+  const bytes = files.get("package.json");
+  if (bytes === undefined) throw new Error("The app bundle has no package.json.");
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new Error("The app bundle's package.json is not valid JSON.");
+  }
+  if (!isRecord(manifest)) throw new Error("The app bundle's package.json is not an object.");
+  return manifest;
+}
+
+function entryPointOf(
+  section: Record<string, unknown>,
+  kind: AppKind,
+  files: ReadonlyMap<string, Uint8Array>,
+): string | undefined {
+  const value = section[kind];
+  if (value === undefined) return undefined;
+  if (typeof value !== "string" || !value.startsWith("./")) {
+    throw new Error(`The app bundle's "countersign.${kind}" must be a path that starts with "./".`);
+  }
+  const path = value.slice(2);
+  if (!files.has(path)) {
+    throw new Error(
+      `The app bundle's "countersign.${kind}" names ${JSON.stringify(value)}, which it does not hold.`,
+    );
+  }
+  return path;
+}
+
+function dependenciesOf(manifest: Record<string, unknown>): string[] {
+  const names = new Set<string>();
+  for (const field of ["dependencies", "peerDependencies"]) {
+    const dependencies = manifest[field];
+    if (dependencies === undefined) continue;
+    if (!isRecord(dependencies)) {
+      throw new Error(`The app bundle's package.json has a "${field}" that is not an object.`);
+    }
+    for (const name of Object.keys(dependencies)) {
+      // A name becomes a path of the install directory, so it must be one that npm allows.
+      if (!/^(@[a-z0-9][a-z0-9._~-]*\/)?[a-z0-9][a-z0-9._~-]*$/.test(name)) {
+        throw new Error(
+          `The app bundle depends on ${JSON.stringify(name)}, which is no package name.`,
+        );
+      }
+      names.add(name);
+    }
+  }
+  return [...names];
+}
+
+function flatten(value: unknown): Record<string, ConfigValue> {
+  const flat = new Map<string, ConfigValue>();
+  const visit = (prefix: string, node: unknown): void => {
+    if (typeof node === "string" || typeof node === "boolean" || typeof node === "number") {
+      flat.set(prefix, node);
+      return;
+    }
+    if (!isRecord(node)) {
+      throw new Error(
+        `The app bundle's configuration ${JSON.stringify(prefix)} must be a string, a number, a boolean or an object of these.`,
+      );
+    }
+    for (const [key, child] of Object.entries(node)) {
+      visit(prefix === "" ? key : `${prefix}.${key}`, child);
+    }
+  };
+  if (!isRecord(value))
+    throw new Error('The app bundle\'s "countersign.config" must be an object.');
+  visit("", value);
+  return Object.fromEntries(flat);
+}
+
+function text(manifest: Record<string, unknown>, field: string): string {
+  const value = manifest[field];
+  if (typeof value !== "string" || value === "") {
+    throw new Error(`The app bundle's package.json lacks the text "${field}".`);
+  }
+  return value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
