@@ -34,7 +34,7 @@ export async function packBundle(directory: string): Promise<Uint8Array> {
 
 async function npm(parameters: readonly string[], cwd: string): Promise<void> {
   // npm names its own script to what it runs; without it, only a shell finds npm.cmd on Windows.
-  const script = process.env["npm_execpath"];
+  const script = process.env.npm_execpath;
   if (script !== undefined && /npm-cli\.c?js$/.test(script)) {
     await run(process.execPath, [script, ...parameters], { cwd });
   } else {

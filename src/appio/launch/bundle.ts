@@ -1,11 +1,9 @@
 import { createHash } from "node:crypto";
+import { type ConfigValues, flattenConfig } from "../runtime/config-values.ts";
 import { unpackArchive } from "./bundle-archive.ts";
 
 /** The two kinds of app in a bundle, by the names of their processes: Flower's plugin types. */
 export type AppKind = "serverapp" | "clientapp";
-
-/** A value of an app's configuration, as a bundle's package.json or an operator writes it. */
-export type ConfigValue = string | number | boolean;
 
 /**
  * An app bundle (Flower's FAB), read and checked: what `npm pack` makes of an app, whose package.json says in its
@@ -26,7 +24,7 @@ export interface AppBundle {
   /** Path of each app's module inside the bundle, without a leading `./`. */
   readonly entryPoints: Readonly<Partial<Record<AppKind, string>>>;
   /** The app's default configuration; nested objects are flattened to keys joined by dots, as Flower does. */
-  readonly config: Readonly<Record<string, ConfigValue>>;
+  readonly config: ConfigValues;
   /** Names of the packages the app imports; they are not in the bundle. */
   readonly dependencies: readonly string[];
   /** File contents by path. */
@@ -49,7 +47,7 @@ export async function readBundle(bytes: Uint8Array): Promise<AppBundle> {
   const manifest = readManifest(files);
   const name = text(manifest, "name");
   const version = text(manifest, "version");
-  const section = manifest["countersign"];
+  const section = manifest.countersign;
   if (!isRecord(section)) {
     throw new Error('The app bundle\'s package.json lacks the object "countersign".');
   }
@@ -68,7 +66,7 @@ export async function readBundle(bytes: Uint8Array): Promise<AppBundle> {
     name,
     version,
     entryPoints,
-    config: flatten(section["config"] ?? {}),
+    config: flattenConfig(section.config ?? {}),
     dependencies: dependenciesOf(manifest),
     files,
   };
@@ -125,28 +123,6 @@ function dependenciesOf(manifest: Record<string, unknown>): string[] {
     }
   }
   return [...names];
-}
-
-function flatten(value: unknown): Record<string, ConfigValue> {
-  const flat = new Map<string, ConfigValue>();
-  const visit = (prefix: string, node: unknown): void => {
-    if (typeof node === "string" || typeof node === "boolean" || typeof node === "number") {
-      flat.set(prefix, node);
-      return;
-    }
-    if (!isRecord(node)) {
-      throw new Error(
-        `The app bundle's configuration ${JSON.stringify(prefix)} must be a string, a number, a boolean or an object of these.`,
-      );
-    }
-    for (const [key, child] of Object.entries(node)) {
-      visit(prefix === "" ? key : `${prefix}.${key}`, child);
-    }
-  };
-  if (!isRecord(value))
-    throw new Error('The app bundle\'s "countersign.config" must be an object.');
-  visit("", value);
-  return Object.fromEntries(flat);
 }
 
 function text(manifest: Record<string, unknown>, field: string): string {
