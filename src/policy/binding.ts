@@ -239,7 +239,7 @@ function valuesOf(message: Message, field: DescField): readonly unknown[] {
     return [];
   }
   if (field.oneof !== undefined) {
-    return [recordIn(propertiesOf(message)[field.oneof.localName])["value"]];
+    return [recordIn(propertiesOf(message)[field.oneof.localName]).value];
   }
   const value = propertiesOf(message)[field.localName];
   switch (field.fieldKind) {

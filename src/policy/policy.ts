@@ -112,15 +112,20 @@ interface Fault<Sentence extends string> {
   readonly fault: Sentence;
 }
 
-type Undecided<K extends PropertyKey> =
-  Fault<`the rule of ${K & string} is decided at run time: write two policies`>;
+/** RPCs of the service that the table misses. */
+type Missing<D extends DescService, R> = Exclude<keyof D["method"], keyof R> & string;
 
-/** What is wrong with a rule's type, or unknown if nothing is. */
-type FaultOf<K extends PropertyKey, R> = [R] extends [Rule]
-  ? IsDecided<R> extends true
-    ? unknown
-    : Undecided<K>
-  : Fault<`${K & string} needs a rule: open, requires(...) or anyOf(...)`>;
+/** RPCs whose rule the compiler does not know. */
+type Undecided<R> = {
+  [K in keyof R]: IsAny<R[K]> extends true
+    ? K
+    : [R[K]] extends [Rule]
+      ? IsDecided<R[K]> extends true
+        ? never
+        : K
+      : never;
+}[keyof R] &
+  string;
 
 /** Whether the compiler knows which rule it is, which credentials it has, and whether they bind. */
 type IsDecided<R> =
@@ -145,27 +150,30 @@ type IsDecided<R> =
  * type is not the claim's; a protected RPC whose request reaches a
  * `google.protobuf.Any` without saying so; two credentials of one name.
  */
-export function definePolicy<D extends DescService, const R extends object>(
+export function definePolicy<D extends DescService, R extends object>(
   service: D &
     (string extends keyof D["method"]
       ? "definePolicy needs a generated service: the methods of a plain DescService are not known"
       : unknown),
-  rules: R & {
-    readonly [K in Exclude<
-      keyof D["method"],
-      keyof R
-    >]: Fault<`${K & string} needs a rule: open, requires(...) or anyOf(...)`>;
-  } & {
-    readonly [K in Exclude<
-      keyof R,
-      keyof D["method"]
-    >]: Fault<`the service has no RPC ${K & string}`>;
-  } & { readonly [K in keyof R]: FaultOf<K, R[K]> } & {
-    // `any` is assignable to every type, so it is met with a property that is missing.
-    readonly [K in keyof R as IsAny<R[K]> extends true
-      ? `the rule of ${K & string} is decided at run time: write two policies`
-      : never]: never;
-  },
+  // A conditional, so that the compiler prints the sentence in place of the whole table.
+  rules: [Missing<D, R>] extends [never]
+    ? [Undecided<R>] extends [never]
+      ? R & {
+          readonly [K in Exclude<
+            keyof R,
+            keyof D["method"]
+          >]: Fault<`the service has no RPC ${K & string}`>;
+        } & {
+          readonly [K in keyof R]: R[K] extends Rule
+            ? unknown
+            : Fault<`${K & string} needs a rule: open, requires(...) or anyOf(...)`>;
+        }
+      : `the rule of ${Undecided<R>} is decided at run time: write two policies`
+    : `${Missing<D, R>} needs a rule: open, requires(...) or anyOf(...)`,
+): Policy<D, R>;
+export function definePolicy<D extends DescService, R extends object>(
+  service: D,
+  rules: R,
 ): Policy<D, R> {
   const table = new Map<DescMethod, Rule>();
   const binders = new Map<DescMethod, Map<AnyCredential, Binder>>();
