@@ -1,0 +1,78 @@
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** How long one process waits for another one's transaction, in milliseconds. */
+const busyTimeoutMs = 5_000;
+const retryPauseMs = 20;
+
+/** SQLite's result code for a lock that another connection holds (SQLITE_BUSY). */
+const sqliteBusy = 5;
+
+/**
+ * Opens a file (or `:memory:`) and takes it for this process.
+ *
+ * @throws Error naming the file, at once, if any other connection has it open.
+ */
+export async function openExclusive(path: string): Promise<DatabaseSync> {
+  return openWith(path, (database) => {
+    // Before the first access: SQLite then keeps the lock it takes, and needs no shared memory for the log.
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    configure(database, path);
+    database.exec("BEGIN EXCLUSIVE; COMMIT");
+  });
+}
+
+/** Opens a file that several processes use. Waits up to 5 s for one that is just setting it up. */
+export async function openShared(path: string): Promise<DatabaseSync> {
+  // Changing to WAL does not wait for locks as statements do, so it is tried again here.
+  const tries = busyTimeoutMs / retryPauseMs;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return openWith(path, (database) => configure(database, path));
+    } catch (error) {
+      if (attempt >= tries || !(error instanceof Error && isBusy(error.cause))) {
+        throw error;
+      }
+    }
+    await delay(retryPauseMs);
+  }
+}
+
+function configure(database: DatabaseSync, path: string): void {
+  const mode = database.prepare("PRAGMA journal_mode = WAL").get()?.journal_mode;
+  if (mode !== "wal" && path !== ":memory:") {
+    throw new Error("its file system has no write-ahead log (WAL)");
+  }
+  // NORMAL loses no consistency in WAL mode, and no committed change but by a power failure.
+  database.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+  database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+}
+
+function openWith(path: string, prepare: (database: DatabaseSync) => void): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path);
+    prepare(database);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw new Error(`cannot open the database ${path}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (isBusy(error)) {
+    return "another process has it open (a file belongs to one, unless all open it as shared)";
+  }
+  return error instanceof Error ? error.message : "unknown error";
+}
+
+/** Tells a lock held by others from other errors of node:sqlite; extended codes have the plain one in their low byte. */
+function isBusy(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "errcode" in error &&
+    typeof error.errcode === "number" &&
+    (error.errcode & 0xff) === sqliteBusy
+  );
+}

@@ -1,0 +1,140 @@
+import type { Kysely } from "kysely";
+import type { TokenDigest } from "../policy/token.ts";
+import type { SqlSchema } from "./migrate.ts";
+import type { SqlUint64 } from "./sql-integer.ts";
+import { fromSqlInteger, toSqlInteger } from "./sql-integer.ts";
+
+/** The authority's table: at most one token per run. */
+export interface TokenTables {
+  readonly token: {
+    readonly run_id: SqlUint64;
+    readonly digest: TokenDigest;
+    /** The last millisecond since the epoch at which the token is good. */
+    readonly active_until_ms: bigint;
+  };
+}
+
+/** How the table came to be what it is. */
+export const tokenSchema: SqlSchema = {
+  name: "authority",
+  migrations: {
+    "0001_token": {
+      async up(query) {
+        await query.schema
+          .createTable("token")
+          .addColumn("run_id", "bigint", (column) => column.primaryKey())
+          .addColumn("digest", "text", (column) => column.notNull().unique())
+          .addColumn("active_until_ms", "bigint", (column) => column.notNull())
+          .execute();
+        await query.schema
+          .createIndex("token_by_active_until")
+          .on("token")
+          .column("active_until_ms")
+          .execute();
+      },
+    },
+  },
+};
+
+/** One row: what is known about a token, without the token. */
+export interface TokenRecord {
+  readonly runId: bigint;
+  readonly digest: TokenDigest;
+  /** The last millisecond since the epoch at which the token is good. */
+  readonly activeUntilMs: number;
+}
+
+type Query = Kysely<TokenTables>;
+type Row = TokenTables["token"];
+
+/**
+ * Gives the run its token, unless it holds one that is live at `nowMs`. One
+ * statement decides, so of any number of claims at once exactly one succeeds.
+ */
+export async function claimToken(
+  query: Query,
+  record: TokenRecord,
+  nowMs: number,
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await query
+    .insertInto("token")
+    .values(toRow(record))
+    .onConflict((conflict) =>
+      conflict
+        .column("run_id")
+        .doUpdateSet((row) => ({
+          digest: row.ref("excluded.digest"),
+          active_until_ms: row.ref("excluded.active_until_ms"),
+        }))
+        .where("token.active_until_ms", "<", BigInt(nowMs)),
+    )
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+/** Moves the end of a token that is live at `nowMs`; undefined if there is none, so nothing is revived. */
+export async function extendToken(
+  query: Query,
+  digest: TokenDigest,
+  { nowMs, activeUntilMs }: { nowMs: number; activeUntilMs: number },
+): Promise<TokenRecord | undefined> {
+  const row = await query
+    .updateTable("token")
+    .set({ active_until_ms: BigInt(activeUntilMs) })
+    .where("digest", "=", digest)
+    .where("active_until_ms", ">=", BigInt(nowMs))
+    .returningAll()
+    .executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** Removes the token of a run and returns it. */
+export async function removeToken(query: Query, runId: bigint): Promise<TokenRecord | undefined> {
+  const row = await query
+    .deleteFrom("token")
+    .where("run_id", "=", toSqlInteger(runId))
+    .returningAll()
+    .executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** Removes and returns the tokens that ended before `nowMs`. */
+export async function removeExpiredTokens(query: Query, nowMs: number): Promise<TokenRecord[]> {
+  const rows = await query
+    .deleteFrom("token")
+    .where("active_until_ms", "<", BigInt(nowMs))
+    .returningAll()
+    .execute();
+  return rows.map(fromRow);
+}
+
+/** Finds a token, live or not. */
+export async function findToken(
+  query: Query,
+  digest: TokenDigest,
+): Promise<TokenRecord | undefined> {
+  const row = await query
+    .selectFrom("token")
+    .selectAll()
+    .where("digest", "=", digest)
+    .executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** Reads all tokens, live or not. */
+export async function readTokens(query: Query): Promise<TokenRecord[]> {
+  const rows = await query.selectFrom("token").selectAll().execute();
+  return rows.map(fromRow);
+}
+
+function toRow({ runId, digest, activeUntilMs }: TokenRecord): Row {
+  return { run_id: toSqlInteger(runId), digest, active_until_ms: BigInt(activeUntilMs) };
+}
+
+function fromRow(row: Row): TokenRecord {
+  return {
+    runId: fromSqlInteger(row.run_id),
+    digest: row.digest,
+    activeUntilMs: Number(row.active_until_ms),
+  };
+}
