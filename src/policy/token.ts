@@ -9,7 +9,7 @@ declare const tokenDigestBrand: unique symbol;
  * characters without commas. Only {@link parseToken} makes one, so code that
  * takes a `Token` needs no check of its own.
  */
-export type Token = string & { readonly [tokenBrand]: "non-empty token" };
+export type Token = string & { readonly [tokenBrand]: "a token is made by parseToken(...)" };
 
 /**
  * The SHA-256 of a token, as 64 lower-case hexadecimal characters. Tokens are
