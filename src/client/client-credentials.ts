@@ -17,14 +17,12 @@ export interface SignCall {
  * header, bytes for each `-bin` header. It is called once per call, and a call
  * whose signer throws or outlasts the call's deadline fails without being sent.
  */
-export type Signer<C extends AnyCredential> = (
-  call: SignCall,
-) => Presented<C> | Promise<Presented<C>>;
+export type Signer<Shown> = (call: SignCall) => Shown | Promise<Shown>;
 
 /** What a client needs to present a credential: the {@link Token} itself, or a {@link Signer}. */
 export type ClientCredential<C extends AnyCredential> = [Presented<C>] extends [Token]
   ? Token
-  : Signer<C>;
+  : Signer<Presented<C>>;
 
 /** An object with at least one of some credentials, keyed by name. */
 type AtLeastOne<
