@@ -18,27 +18,63 @@ export {
   transportTo,
 } from "./client/located-transport.ts";
 export { createOpenClient, type OpenClient } from "./client/open-client.ts";
+
+export {
+export type { HeaderSource } from "./guard/decide.ts";
+
+export type {
+  DecisionCount,
+  DecisionEvent,
+} from "./guard/decisions.ts";
+export {
+  type CheckedServices,
+  type CredentialOfServices,
+  createGuard,
+  type Guard,
+  type GuardOptions,
+  type GuardSettings,
+  type VerifiersFor,
+} from "./guard/guard.ts";
+export { authenticationFailedText, permissionDeniedText } from "./guard/refusal.ts";
+export {
+  type AnyService,
+  type ContextUnder,
+  type HandlerOf,
+  type HandlersOf,
+  type HandlerUnder,
+  type Service,
+  type ServiceOptions,
+  service,
+  type Unimplemented,
+  unimplemented,
+} from "./guard/service.ts";
 export {
   type AnyCredential,
+  type BoundFieldsOf,
   type ClaimBinding,
   type ClaimDeclaration,
   type ClaimKind,
   type ClaimsOf,
   type ClaimValue,
+  type ClaimValues,
   type Credential,
   type CredentialOptions,
   credential,
   type Presented,
+  type SecretCredentialOptions,
+  type SignedCredentialOptions,
 } from "./policy/credential.ts";
 export {
   type AnyPolicy,
   type CallerOf,
   type CredentialOf,
+  type CredentialOfRule,
   definePolicy,
   type OpenMethodOf,
   type Policy,
   type ProtectedMethodOf,
   type RequestOf,
+  type RequestUnder,
   type RuleOf,
 } from "./policy/policy.ts";
 export {

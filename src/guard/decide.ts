@@ -1,0 +1,127 @@
+import { base64Decode } from "@bufbuild/protobuf/wire";
+import type { AnyCredential } from "../policy/credential.ts";
+import type { Rule } from "../policy/rule.ts";
+import { isToken, type Token } from "../policy/token.ts";
+
+/**
+ * Where a decision reads headers from: every entry of a name, in order. A list
+ * of two is what lets a repeated header be refused.
+ */
+export type HeaderSource = (name: string) => readonly string[];
+
+/** What a caller presents: the secret, or the header values of a signed credential. */
+export type PresentedValue = Token | Readonly<Record<string, string | Uint8Array>>;
+
+/** What a rule and the headers of a call lead to, before anything is verified. */
+export type Decision =
+  | { readonly kind: "allow" }
+  | { readonly kind: "refuse"; readonly reason: string; readonly credential: string | undefined }
+  | {
+      readonly kind: "verify";
+      readonly credential: AnyCredential;
+      readonly presented: PresentedValue;
+    };
+
+type Presence =
+  | { readonly kind: "absent" }
+  | { readonly kind: "malformed"; readonly reason: string }
+  | { readonly kind: "present"; readonly value: PresentedValue };
+
+/**
+ * Decides what a rule and the headers of a call lead to. Pure: it knows no
+ * transport and asks nobody. No rule (an RPC that no policy has) refuses.
+ */
+export function decide(rule: Rule | undefined, headers: HeaderSource): Decision {
+  if (rule === undefined) {
+    return { kind: "refuse", reason: "unknown RPC", credential: undefined };
+  }
+  if (rule.kind === "open") {
+    return { kind: "allow" };
+  }
+  let found: { readonly credential: AnyCredential; readonly presence: Presence } | undefined;
+  for (const credential of rule.credentials) {
+    const presence = presenceOf(credential, headers);
+    if (presence.kind === "absent") {
+      continue;
+    }
+    if (found !== undefined) {
+      return { kind: "refuse", reason: "several credentials", credential: undefined };
+    }
+    found = { credential, presence };
+  }
+  if (found === undefined) {
+    const [only, ...others] = rule.credentials;
+    return {
+      kind: "refuse",
+      reason: "missing",
+      credential: others.length === 0 ? only?.name : undefined,
+    };
+  }
+  const { credential, presence } = found;
+  return presence.kind === "present"
+    ? { kind: "verify", credential, presented: presence.value }
+    : {
+        kind: "refuse",
+        reason: presence.kind === "malformed" ? presence.reason : "missing",
+        credential: credential.name,
+      };
+}
+
+function presenceOf(credential: AnyCredential, headers: HeaderSource): Presence {
+  const entries = credential.headers.map((name) => ({ name, values: headers(name) }));
+  if (entries.every(({ values }) => values.length === 0)) {
+    return { kind: "absent" };
+  }
+  const shown: Record<string, string | Uint8Array> = Object.create(null);
+  for (const { name, values } of entries) {
+    const [value, ...others] = values;
+    if (value === undefined) {
+      return { kind: "malformed", reason: `header ${name} is missing` };
+    }
+    if (others.length > 0) {
+      return { kind: "malformed", reason: `header ${name} was sent ${values.length} times` };
+    }
+    // What is no token is no header value of ours either: a comma or a blank
+    // could hide a repeated header that somebody on the way has joined.
+    if (!isToken(value)) {
+      return {
+        kind: "malformed",
+        reason: value === "" ? `header ${name} is empty` : `header ${name} is malformed`,
+      };
+    }
+    if (credential.kind === "secret") {
+      return { kind: "present", value };
+    }
+    const parsed = name.endsWith("-bin") ? bytesOf(value) : value;
+    if (parsed === undefined) {
+      return { kind: "malformed", reason: `header ${name} is not base64` };
+    }
+    shown[name] = parsed;
+  }
+  return { kind: "present", value: Object.freeze(shown) };
+}
+
+/** Decodes a `-bin` header; gRPC allows base64 with and without padding. */
+function bytesOf(value: string): Uint8Array | undefined {
+  try {
+    return base64Decode(value);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Reads from a `Headers` object. It has joined repeated headers with ", ", which
+ * {@link decide} refuses as malformed.
+ */
+export function headersSource(headers: Headers): HeaderSource {
+  return (name) => {
+    const value = headers.get(name);
+    return value === null ? [] : [value];
+  };
+}
+
+/** Reads from raw header entries, in which a repeated header still is two. */
+export function rawHeadersSource(entries: readonly (readonly [string, string])[]): HeaderSource {
+  return (name) => entries.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+}

@@ -1,0 +1,126 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type HandlerContext,
+  type Interceptor,
+  type MethodImpl,
+} from "@connectrpc/connect";
+import { headersSource, rawHeadersSource } from "./decide.ts";
+import type { DecisionLog } from "./decisions.ts";
+import { verdictOf } from "./enforce.ts";
+import type { Gate } from "./gate.ts";
+import { authenticationFailed } from "./refusal.ts";
+import {
+  type AnyHandler,
+  type AnyService,
+  isUnimplemented,
+  type Unimplemented,
+} from "./service.ts";
+import { rawHeadersKey, verdictKey } from "./verdict.ts";
+
+/** What registering the RPCs needs. */
+export interface RoutesOptions {
+  readonly services: readonly AnyService[];
+  readonly gate: Gate;
+  readonly decisions: DecisionLog;
+  readonly interceptors: readonly Interceptor[];
+  readonly readMaxBytesOf: (service: AnyService, method: DescMethod) => number;
+}
+
+/**
+ * Registers every RPC with its gate, its interceptors and a wrapped handler, in
+ * one call: connect keeps no second way to reach a handler.
+ */
+export function registerRoutes(router: ConnectRouter, options: RoutesOptions): void {
+  for (const service of options.services) {
+    for (const [method, handler] of service.handlers) {
+      router.rpc(method, wrap(method, handler, options.decisions), {
+        requestGate: (context) => runGate(method, context, service, options.gate),
+        interceptors: [...options.interceptors],
+        readMaxBytes: options.readMaxBytesOf(service, method),
+      });
+    }
+  }
+}
+
+async function runGate(
+  method: DescMethod,
+  context: HandlerContext,
+  service: AnyService,
+  gate: Gate,
+): Promise<void> {
+  if (context.requestMethod === "GET" && service.policy.ruleOf(method)?.kind !== "open") {
+    // Connect serves RPCs without side effects as GET, which caches may store:
+    // what was answered to one caller must not answer another.
+    context.responseHeader.set("cache-control", "no-store");
+  }
+  const raw = context.values.get(rawHeadersKey);
+  const headers = raw === undefined ? headersSource(context.requestHeader) : rawHeadersSource(raw);
+  context.values.set(verdictKey, await gate.admit(method, headers, context.signal));
+}
+
+/**
+ * Wraps a handler so that it runs only after the gate has admitted exactly this
+ * RPC and the binding has run, whatever registered it and wherever.
+ */
+function wrap(
+  method: DescMethod,
+  handler: AnyHandler | Unimplemented,
+  decisions: DecisionLog,
+): MethodImpl<DescMethod> {
+  const call = (request: unknown, context: HandlerContext): unknown => {
+    const verdict = verdictOf(context.values.get(verdictKey), method, { decisions });
+    if (!verdict.isBound) {
+      decisions.refuse(method, undefined, "the guard's interceptor has not run");
+      throw authenticationFailed();
+    }
+    decisions.allow(method);
+    if (isUnimplemented(handler)) {
+      throw new ConnectError(
+        `${method.parent.typeName}.${method.name} is not implemented`,
+        Code.Unimplemented,
+      );
+    }
+    const { proof } = verdict;
+    return invoke(
+      handler,
+      request,
+      proof === undefined
+        ? context
+        : {
+            ...context,
+            caller: Object.freeze({ credential: proof.credential.name, ...proof.claims }),
+          },
+    );
+  };
+  return implementationOf(method, call);
+}
+
+/**
+ * The one place where handlers lose and regain their types. `service` has
+ * checked them against the descriptor that `method` comes from, and connect
+ * calls each implementation with what its method's kind and descriptors say.
+ */
+function invoke(
+  handler: AnyHandler,
+  request: unknown,
+  context: HandlerContext & { readonly caller?: object },
+): unknown {
+  return handler(request as never, context as never);
+}
+
+function implementationOf(
+  method: DescMethod,
+  call: (request: unknown, context: HandlerContext) => unknown,
+): MethodImpl<DescMethod> {
+  const isStream =
+    method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
+  const implementation = isStream
+    ? async function* (request: unknown, context: HandlerContext) {
+        yield* call(request, context) as AsyncIterable<never>;
+      }
+    : async (request: unknown, context: HandlerContext) => call(request, context);
+  return implementation as MethodImpl<DescMethod>;
+}
