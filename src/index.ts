@@ -19,7 +19,6 @@ export {
 } from "./client/located-transport.ts";
 export { createOpenClient, type OpenClient } from "./client/open-client.ts";
 
-export {
 export type { HeaderSource } from "./guard/decide.ts";
 
 export type {
