@@ -27,9 +27,9 @@ export interface DeflateOptions {
    * Where the data of arrays is cut, in bytes. Ids depend on it.
    * Default: {@link defaultMaxChunkBytes}.
    */
-  readonly maxChunkBytes?: number;
+  readonly maxChunkBytes?: number | undefined;
   /** Default: `createPortableSha256`. */
-  readonly createSha256?: CreateSha256;
+  readonly createSha256?: CreateSha256 | undefined;
   /**
    * Objects deflated before, found by identity: give the same Map to several
    * calls, and what their messages share is hashed once. Only as long as
