@@ -4,7 +4,8 @@ import { mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { AppBundle, AppKind } from "./bundle.ts";
+import type { AppBundle } from "./bundle.ts";
+import type { PluginType } from "./superexec.ts";
 
 /** An app bundle on disk, ready to be imported. */
 export interface InstalledBundle {
@@ -54,11 +55,14 @@ export async function installBundle(
  *
  * @throws Error when the bundle has no such app or its module no default export; whatever the module throws itself
  */
-export async function loadEntryPoint(installed: InstalledBundle, kind: AppKind): Promise<unknown> {
+export async function loadEntryPoint(
+  installed: InstalledBundle,
+  pluginType: PluginType,
+): Promise<unknown> {
   const { bundle, root } = installed;
-  const path = bundle.entryPoints[kind];
+  const path = bundle.entryPoints[pluginType];
   if (path === undefined) {
-    throw new Error(`The app bundle ${bundle.name} ${bundle.version} has no ${kind}.`);
+    throw new Error(`The app bundle ${bundle.name} ${bundle.version} has no ${pluginType}.`);
   }
   const module: object = await import(pathToFileURL(join(root, path)).href);
   if (!("default" in module)) {

@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
 import { type ConfigValues, flattenConfig } from "../runtime/config-values.ts";
 import { unpackArchive } from "./bundle-archive.ts";
-
-/** The two kinds of app in a bundle, by the names of their processes: Flower's plugin types. */
-export type AppKind = "serverapp" | "clientapp";
+import type { PluginType } from "./superexec.ts";
 
 /**
  * An app bundle (Flower's FAB), read and checked: what `npm pack` makes of an app, whose package.json says in its
@@ -22,7 +20,7 @@ export interface AppBundle {
   /** The package's version; on the wire `fab_version`. */
   readonly version: string;
   /** Path of each app's module inside the bundle, without a leading `./`. */
-  readonly entryPoints: Readonly<Partial<Record<AppKind, string>>>;
+  readonly entryPoints: Readonly<Partial<Record<PluginType, string>>>;
   /** The app's default configuration; nested objects are flattened to keys joined by dots, as Flower does. */
   readonly config: ConfigValues;
   /** Names of the packages the app imports; they are not in the bundle. */
@@ -51,10 +49,10 @@ export async function readBundle(bytes: Uint8Array): Promise<AppBundle> {
   if (!isRecord(section)) {
     throw new Error('The app bundle\'s package.json lacks the object "countersign".');
   }
-  const entryPoints: Partial<Record<AppKind, string>> = {};
-  for (const kind of ["serverapp", "clientapp"] as const) {
-    const entryPoint = entryPointOf(section, kind, files);
-    if (entryPoint !== undefined) entryPoints[kind] = entryPoint;
+  const entryPoints: Partial<Record<PluginType, string>> = {};
+  for (const pluginType of ["serverapp", "clientapp"] as const) {
+    const entryPoint = entryPointOf(section, pluginType, files);
+    if (entryPoint !== undefined) entryPoints[pluginType] = entryPoint;
   }
   if (Object.keys(entryPoints).length === 0) {
     throw new Error(
@@ -87,18 +85,20 @@ function readManifest(files: ReadonlyMap<string, Uint8Array>): Record<string, un
 
 function entryPointOf(
   section: Record<string, unknown>,
-  kind: AppKind,
+  pluginType: PluginType,
   files: ReadonlyMap<string, Uint8Array>,
 ): string | undefined {
-  const value = section[kind];
+  const value = section[pluginType];
   if (value === undefined) return undefined;
   if (typeof value !== "string" || !value.startsWith("./")) {
-    throw new Error(`The app bundle's "countersign.${kind}" must be a path that starts with "./".`);
+    throw new Error(
+      `The app bundle's "countersign.${pluginType}" must be a path that starts with "./".`,
+    );
   }
   const path = value.slice(2);
   if (!files.has(path)) {
     throw new Error(
-      `The app bundle's "countersign.${kind}" names ${JSON.stringify(value)}, which it does not hold.`,
+      `The app bundle's "countersign.${pluginType}" names ${JSON.stringify(value)}, which it does not hold.`,
     );
   }
   return path;

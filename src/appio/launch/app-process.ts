@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
+import { transportTo } from "../../client/located-transport.ts";
+import type { LoadedApp } from "../runtime/run-server-app.ts";
+import { readLaunchInput } from "./launch-input.ts";
+import type { PluginType } from "./superexec.ts";
+
+/** Options of {@link runAppProcess}. */
+export interface AppProcessOptions {
+  readonly pluginType: PluginType;
+  /** URL of the AppIo service that gave the token: ServerAppIo for a ServerApp, ClientAppIo for a ClientApp. */
+  readonly address: string;
+  /** Carries `{"token": "..."}` as its first line; its end tells that the parent is gone. */
+  readonly stdin: Readable;
+  /**
+   * Where bundles are installed. Processes may share one, and then do not install the same bundle twice. Default: a
+   * new temporary directory, removed at the end.
+   */
+  readonly bundleDirectory?: string;
+  /** How often a ServerApp's grid asks for replies, in milliseconds. Default 3000, as Flower's. */
+  readonly replyPollMs?: number;
+  /** Receives the runtime's own remarks, one line each. Default: nobody. */
+  readonly onLog?: (line: string) => void;
+  /** Interrupts the app. */
+  readonly signal?: AbortSignal;
+}
+
+/** How an app's process ended: Flower's exit code (contract 10) and the outcome's name. */
+export interface AppProcessOutcome {
+  readonly exitCode: number;
+  readonly kind: string;
+  /** What went wrong; absent when nothing did. */
+  readonly error?: unknown;
+}
+
+/**
+ * Runs one app in this process, for the token that a SuperExec sends through stdin: connects to the AppIo service,
+ * installs the app bundle it is sent, imports the app and runs it to its end. A ServerApp's output is uploaded to the
+ * log of its run.
+ *
+ * A ServerApp lives for one run, a ClientApp for one message.
+ *
+ * @throws Error when stdin carries no token
+ */
+export async function runAppProcess(options: AppProcessOptions): Promise<AppProcessOutcome> {
+  const { pluginType, address, stdin, onLog = () => {} } = options;
+  const input = await readLaunchInput(stdin);
+  const signal = AbortSignal.any([input.parentGone, ...(options.signal ? [options.signal] : [])]);
+  const sessionManager = new Http2SessionManager(address);
+  const transport = transportTo(createGrpcTransport, { baseUrl: address, sessionManager });
+  const directory = options.bundleDirectory ?? (await mkdtemp(join(tmpdir(), "countersign-app-")));
+  const loadApp = (fab: Fab): Promise<LoadedApp> => loadBundle(fab, pluginType, directory);
+  try {
+    const common = { transport, token: input.token, loadApp, onLog, signal };
+    if (pluginType === "serverapp") {
+      const { runServerApp } = await import("../runtime/run-server-app.ts");
+      return await runServerApp({ ...common, captureLog: captureOutput });
+    }
+    const { runClientApp } = await import("../runtime/run-client-app.ts");
+    return await runClientApp(common);
+  } finally {
+    sessionManager.abort();
+    if (options.bundleDirectory === undefined) {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+}
+
+async function loadBundle(fab: Fab, pluginType: PluginType, directory: string): Promise<LoadedApp> {
+  const { bundleId, readBundle } = await import("./bundle.ts");
+  const { installBundle, loadEntryPoint } = await import("./bundle-install.ts");
+  if (bundleId(fab.content) !== fab.hashStr) {
+    throw new Error("The app bundle that arrived is not the one that was announced.");
+  }
+  const installed = await installBundle(await readBundle(fab.content), directory);
+  return { app: await loadEntryPoint(installed, pluginType), config: installed.bundle.config };
+}
+
+/** Copies what the process writes to stdout and stderr, which console does, to `upload`. */
+function captureOutput(upload: (text: string) => void): () => void {
+  const restore = [process.stdout, process.stderr].map((stream) => {
+    const { write } = stream;
+    const copy: typeof write = (
+      chunk: string | Uint8Array,
+      encodingOrDone?: BufferEncoding | ((error?: Error | null) => void),
+      done?: (error?: Error | null) => void,
+    ) => {
+      upload(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString("utf8"));
+      return typeof encodingOrDone === "function"
+        ? write.call(stream, chunk, undefined, encodingOrDone)
+        : write.call(stream, chunk, encodingOrDone, done);
+    };
+    stream.write = copy;
+    return () => {
+      stream.write = write;
+    };
+  });
+  return () => {
+    for (const undo of restore) undo();
+  };
+}

@@ -1,0 +1,74 @@
+import { readFile } from "node:fs/promises";
+import { Argument, Command, Option } from "commander";
+import {
+  type ConfigValues,
+  fuseConfig,
+  scalarsFromConfig,
+} from "../appio/runtime/config-values.ts";
+import { askControl, type ControlOptions, withControlOptions } from "./control-client.ts";
+import { CommandError } from "./exit-code.ts";
+import { printJson, printLine } from "./output.ts";
+import { collectSettings, parseCount } from "./parameters.ts";
+
+interface RunOptions extends ControlOptions {
+  readonly count: number;
+  readonly runConfig?: ConfigValues;
+  readonly federationOption?: ConfigValues;
+  readonly runType: string;
+  readonly json?: boolean;
+}
+
+/** `countersign run`: creates pending runs of an app bundle. */
+export function runCommand(): Command {
+  const command = new Command("run")
+    .description("Create pending runs of an app bundle; a SuperExec then starts them.")
+    .addArgument(new Argument("<bundle>", "app bundle: what npm pack makes of an app"))
+    .addOption(new Option("--count <n>", "how many runs").argParser(parseCount).default(1))
+    .addOption(
+      new Option(
+        "--run-config <key=value>",
+        "override a value of the app's configuration; may be repeated",
+      ).argParser(collectSettings),
+    )
+    .addOption(
+      new Option("--run-type <type>", "kind of run")
+        .choices(["serverapp", "simulation"])
+        .default("serverapp"),
+    )
+    .addOption(
+      new Option(
+        "--federation-option <key=value>",
+        "option of a simulation; may be repeated",
+      ).argParser(collectSettings),
+    )
+    .option("--json", "print JSON");
+  return withControlOptions(command).action(async (file: string, options: RunOptions) => {
+    const fab = await readBundleFile(file);
+    await checkConfig(fab, options.runConfig ?? {});
+    const { runIds } = await askControl(options, (control) =>
+      control.startRuns({
+        fab,
+        count: options.count,
+        runType: options.runType,
+        overrideConfig: scalarsFromConfig(options.runConfig ?? {}),
+        federationOptions: scalarsFromConfig(options.federationOption ?? {}),
+      }),
+    );
+    if (options.json) printJson({ runIds });
+    else for (const runId of runIds) printLine(runId.toString());
+  });
+}
+
+async function readBundleFile(file: string): Promise<Uint8Array> {
+  try {
+    return await readFile(file);
+  } catch {
+    throw new CommandError(`The app bundle ${file} cannot be read.`);
+  }
+}
+
+/** A misspelt key would let the run fail only when it starts, so it is found here. */
+async function checkConfig(fab: Uint8Array, overrides: ConfigValues): Promise<void> {
+  const { readBundle } = await import("../appio/launch/bundle.ts");
+  fuseConfig((await readBundle(fab)).config, overrides);
+}

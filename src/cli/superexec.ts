@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Argument, Command, Option } from "commander";
+import type { ChildCommand } from "../appio/launch/child.ts";
+import type { PluginType, SuperExecEvent } from "../appio/launch/superexec.ts";
+import { untilTold } from "./lifetime.ts";
+import { printableText, printJson } from "./output.ts";
+import { parseCount, parseMilliseconds, parseServiceUrl } from "./parameters.ts";
+import { selfCommand } from "./self.ts";
+
+interface SuperExecCommandOptions {
+  readonly appio?: string;
+  readonly pollIntervalMs?: number;
+  readonly replyPollMs?: number;
+  readonly maxConcurrent?: number;
+  readonly watchStdin?: boolean;
+}
+
+/** `countersign superexec`: launches apps, a process each. */
+export function superExecCommand(): Command {
+  return new Command("superexec")
+    .description(
+      "Launch apps: poll an AppIo service, claim each app with a token of its own, start a process for it.",
+    )
+    .addArgument(new Argument("<type>", "kind of app").choices(["serverapp", "clientapp"]))
+    .argument(
+      "[command...]",
+      "after --: starts an app in place of `countersign app`; gets its arguments and stdin",
+    )
+    .addOption(
+      new Option(
+        "--appio <url>",
+        "AppIo service (default: http://127.0.0.1:9091, for clientapp port 9094)",
+      ).argParser(parseServiceUrl),
+    )
+    .addOption(
+      new Option("--poll-interval-ms <ms>", "time between polls (default: 1000)").argParser(
+        parseMilliseconds,
+      ),
+    )
+    .addOption(
+      new Option(
+        "--reply-poll-ms <ms>",
+        "how often a ServerApp asks for replies (default: 3000)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option(
+        "--max-concurrent <n>",
+        "apps that may run at a time (default: no limit)",
+      ).argParser(parseCount),
+    )
+    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
+    .action(async (pluginType: PluginType, custom: string[], options: SuperExecCommandOptions) => {
+      const { runSuperExec } = await import("../appio/launch/superexec.ts");
+      const { spawnWithToken } = await import("../appio/launch/child.ts");
+      using lifetime = untilTold(options);
+      const appIo = options.appio ?? `http://127.0.0.1:${pluginType === "serverapp" ? 9091 : 9094}`;
+      // Apps of one SuperExec share their bundles and Node's compile cache; nothing of it outlives the SuperExec.
+      const directory = await mkdtemp(join(tmpdir(), "countersign-superexec-"));
+      try {
+        printJson({ kind: "ready", service: "superexec", type: pluginType, appIo });
+        await runSuperExec({
+          appIo,
+          pluginType,
+          signal: lifetime.signal,
+          onEvent: printEvent,
+          ...(options.pollIntervalMs === undefined
+            ? {}
+            : { pollIntervalMs: options.pollIntervalMs }),
+          ...(options.maxConcurrent === undefined ? {} : { maxConcurrent: options.maxConcurrent }),
+          launch: ({ address, token, runId }) =>
+            spawnWithToken({
+              token,
+              command: appCommandLine(custom, pluginType, address, directory, options.replyPollMs),
+              onLine: ({ text }) => process.stderr.write(`[run ${runId}] ${printableText(text)}\n`),
+            }),
+        });
+      } finally {
+        await rm(directory, { recursive: true, force: true });
+      }
+    });
+}
+
+function appCommandLine(
+  custom: readonly string[],
+  pluginType: PluginType,
+  address: string,
+  directory: string,
+  replyPollMs: number | undefined,
+): ChildCommand {
+  const parameters = [pluginType, "--address", address];
+  parameters.push("--bundle-directory", join(directory, "bundles"));
+  if (replyPollMs !== undefined) parameters.push("--reply-poll-ms", String(replyPollMs));
+  const env = { NODE_COMPILE_CACHE: join(directory, "compile-cache"), ...process.env };
+  const [command, ...args] = custom;
+  return command === undefined
+    ? { ...selfCommand(["app", ...parameters]), env }
+    : { command, args: [...args, ...parameters], env };
+}
+
+function printEvent(event: SuperExecEvent): void {
+  printJson(
+    event.kind === "exited"
+      ? { ...event, exit: { ...event.exit, error: event.exit.error?.message } }
+      : { ...event },
+  );
+}

@@ -1,0 +1,120 @@
+import { Command, Option } from "commander";
+import { CommandError } from "./exit-code.ts";
+import { untilTold } from "./lifetime.ts";
+import { readOrCreateOperatorToken } from "./operator-token.ts";
+import { printJson } from "./output.ts";
+import { parseMilliseconds, parsePort } from "./parameters.ts";
+import { startSubprocess } from "./subprocess.ts";
+
+interface SuperLinkCommandOptions {
+  readonly database: string;
+  readonly host: string;
+  readonly port: number;
+  readonly fleetPort: number;
+  readonly controlPort: number;
+  readonly isolation: "subprocess" | "process";
+  readonly operatorTokenFile?: string;
+  readonly logPollMs?: number;
+  readonly superexecPollMs?: number;
+  readonly replyPollMs?: number;
+  readonly watchStdin?: boolean;
+}
+
+/** `countersign superlink`: serves ServerAppIo, Fleet and Control. */
+export function superLinkCommand(): Command {
+  return new Command("superlink")
+    .description("Serve ServerAppIo to apps, Fleet to SuperNodes and Control to the operator.")
+    .requiredOption("--database <path>", "SQLite file with all state, or :memory:")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .addOption(
+      new Option("--port <port>", "port of ServerAppIo").argParser(parsePort).default(9091),
+    )
+    .addOption(
+      new Option("--fleet-port <port>", "port of Fleet").argParser(parsePort).default(9092),
+    )
+    .addOption(
+      new Option("--control-port <port>", "port of Control").argParser(parsePort).default(9093),
+    )
+    .addOption(
+      new Option(
+        "--isolation <mode>",
+        "subprocess: start a SuperExec; process: one is started elsewhere",
+      )
+        .choices(["subprocess", "process"])
+        .default("subprocess"),
+    )
+    .option(
+      "--operator-token-file <path>",
+      "file with the operator's token, made when absent (default: $COUNTERSIGN_OPERATOR_TOKEN or ~/.countersign/operator-token)",
+    )
+    .addOption(
+      new Option(
+        "--log-poll-ms <ms>",
+        "how often a followed log is looked at (default: 500)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option(
+        "--superexec-poll-ms <ms>",
+        "how often the SuperExec polls (default: 1000)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option(
+        "--reply-poll-ms <ms>",
+        "how often a ServerApp asks for replies (default: 3000)",
+      ).argParser(parseMilliseconds),
+    )
+    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
+    .action(runSuperLink);
+}
+
+async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
+  const { startSuperLink } = await import("../appio/superlink/superlink.ts");
+  using lifetime = untilTold(options);
+  const operator = await readOrCreateOperatorToken({
+    file: options.operatorTokenFile,
+    env: process.env,
+  });
+  const superLink = await startSuperLink({
+    databasePath: options.database,
+    operatorToken: operator.token,
+    host: options.host,
+    serverAppIoPort: options.port,
+    fleetPort: options.fleetPort,
+    controlPort: options.controlPort,
+    ...(options.logPollMs === undefined ? {} : { logPollMs: options.logPollMs }),
+  });
+  const { serverAppIoUrl, fleetUrl, controlUrl } = superLink;
+  const superExec =
+    options.isolation === "subprocess"
+      ? startSubprocess([
+          ...["superexec", "serverapp", "--appio", serverAppIoUrl],
+          ...intervals(options),
+        ])
+      : undefined;
+  try {
+    printJson({
+      kind: "ready",
+      service: "superlink",
+      ...{ serverAppIoUrl, fleetUrl, controlUrl },
+      operatorTokenFile: operator.file,
+    });
+    const early = await Promise.race([lifetime.ended, superExec?.ended ?? never()]);
+    if (typeof early === "string") throw new CommandError(`The SuperExec has gone: ${early}.`);
+  } finally {
+    await superExec?.stop();
+    await superLink.close();
+  }
+}
+
+function intervals({ superexecPollMs, replyPollMs }: SuperLinkCommandOptions): string[] {
+  return [
+    ...(superexecPollMs === undefined ? [] : ["--poll-interval-ms", String(superexecPollMs)]),
+    ...(replyPollMs === undefined ? [] : ["--reply-poll-ms", String(replyPollMs)]),
+  ];
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
