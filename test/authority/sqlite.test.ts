@@ -1,0 +1,330 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { Kysely } from "kysely";
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import type { SqlDatabase, SqliteOptions } from "../../src/authority/index.ts";
+import { openSqlite } from "../../src/authority/index.ts";
+import { startChild } from "./child.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+interface Tables {
+  readonly note: { readonly id: bigint; readonly text: string };
+}
+
+async function openNotes(options: SqliteOptions = { path: ":memory:" }) {
+  const database = await openSqlite<Tables>(options);
+  await database.query.schema
+    .createTable("note")
+    .ifNotExists()
+    .addColumn("id", "bigint", (column) => column.primaryKey())
+    .addColumn("text", "text", (column) => column.notNull())
+    .execute();
+  return database;
+}
+
+function write(query: Kysely<Tables>, id: bigint, text = "x") {
+  return query.insertInto("note").values({ id, text }).execute();
+}
+
+async function idsOf(query: Kysely<Tables>): Promise<bigint[]> {
+  const rows = await query.selectFrom("note").select("id").orderBy("id").execute();
+  return rows.map(({ id }) => id);
+}
+
+describe("openSqlite", () => {
+  test.each(["exclusive", "shared"] as const)("sets the pragmas of a %s file", async (lock) => {
+    const database = await openSqlite({ path: join(temporaryDirectory(), "state.db"), lock });
+    const pragma = async (name: string) => {
+      const { rows } = await sql<Record<string, unknown>>`pragma ${sql.raw(name)}`.execute(
+        database.query,
+      );
+      return Object.values(rows[0] ?? {})[0];
+    };
+    expect(await pragma("journal_mode")).toBe("wal");
+    expect(await pragma("synchronous")).toBe(1n);
+    expect(await pragma("foreign_keys")).toBe(1n);
+    expect(await pragma("busy_timeout")).toBe(5_000n);
+    expect(database.exclusive).toBe(lock === "exclusive");
+    await database.close();
+  });
+
+  test.each([
+    [{ path: "" }, '"path" must be the path of a file, or ":memory:"'],
+    [{ path: ":memory:", lock: "none" }, '"lock" must be "exclusive" or "shared"'],
+  ])("refuses %j", async (options, message) => {
+    // A caller without types can pass anything.
+    await expect(openSqlite(options as SqliteOptions)).rejects.toThrow(new TypeError(message));
+  });
+
+  test("names the file that is no database", async () => {
+    const path = join(temporaryDirectory(), "notes.txt");
+    writeFileSync(path, "this is no database, but it is long enough to look at ".repeat(40));
+    await expect(openSqlite({ path })).rejects.toThrow(
+      `cannot open the database ${path}: file is not a database`,
+    );
+  });
+
+  test("names the file whose folder does not exist", async () => {
+    const path = join(temporaryDirectory(), "nowhere", "state.db");
+    await expect(openSqlite({ path })).rejects.toThrow(
+      `cannot open the database ${path}: unable to open database file`,
+    );
+  });
+
+  test("refuses a file that another process has, and has it when that one crashed", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const holder = startChild<never, string>("holder.ts", path);
+    await holder.hear();
+    const refusal = `cannot open the database ${path}: another process has it open`;
+    await expect(openSqlite({ path })).rejects.toThrow(refusal);
+    await holder.kill();
+    const database = await openSqlite({ path });
+    await database.close();
+  });
+
+  test("refuses a file that is open as shared, and one that is open twice here", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const refusal = `cannot open the database ${path}: another process has it open`;
+    const shared = await openSqlite({ path, lock: "shared" });
+    const sharedToo = await openSqlite({ path, lock: "shared" });
+    await expect(openSqlite({ path })).rejects.toThrow(refusal);
+    await shared.close();
+    await sharedToo.close();
+    const exclusive = await openSqlite({ path });
+    await expect(openSqlite({ path })).rejects.toThrow(refusal);
+    await exclusive.close();
+  });
+
+  test("keeps anything else from reading or writing an exclusive file", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const database = await openNotes({ path });
+    const other = new DatabaseSync(path);
+    expect(() => other.prepare("select * from note").all()).toThrow("database is locked");
+    expect(() => other.exec("insert into note values (1, 'x')")).toThrow("database is locked");
+    other.close();
+    await database.close();
+  });
+});
+
+describe("values", () => {
+  test("integers are read as bigints, without rounding", async () => {
+    const database = await openNotes();
+    const id = 2n ** 53n + 1n;
+    await write(database.query, id);
+    expect(await idsOf(database.query)).toEqual([id]);
+    const { rows } = await sql`select 7 / ${2} as quotient, ${0.5} as half`.execute(database.query);
+    expect(rows).toEqual([{ quotient: 3n, half: 0.5 }]);
+    await database.close();
+  });
+
+  test("statements without rows tell how many rows they changed", async () => {
+    const database = await openNotes();
+    await write(database.query, 1n);
+    const ignored = await database.query
+      .insertInto("note")
+      .values({ id: 1n, text: "y" })
+      .onConflict((conflict) => conflict.doNothing())
+      .executeTakeFirstOrThrow();
+    expect(ignored.numInsertedOrUpdatedRows).toBe(0n);
+    const deleted = await database.query.deleteFrom("note").executeTakeFirstOrThrow();
+    expect(deleted.numDeletedRows).toBe(1n);
+    await database.close();
+  });
+
+  test.each([
+    [true, "boolean"],
+    [undefined, "undefined"],
+    [Number.NaN, "NaN"],
+    [new Date(0), "object"],
+  ])("%s is refused as a parameter, by its type", async (value, type) => {
+    const database = await openNotes();
+    await expect(sql`select ${value}`.execute(database.query)).rejects.toThrow(
+      new TypeError(
+        `a SQL parameter must be a string, number, bigint, Uint8Array or null, not ${type}`,
+      ),
+    );
+    await database.close();
+  });
+
+  test("rows can be streamed", async () => {
+    const database = await openNotes();
+    await write(database.query, 1n);
+    await write(database.query, 2n);
+    const read: bigint[] = [];
+    for await (const { id } of database.query.selectFrom("note").selectAll().stream()) {
+      read.push(id);
+    }
+    expect(read).toEqual([1n, 2n]);
+    await database.close();
+  });
+});
+
+describe("transaction", () => {
+  test("commits what its work did", async () => {
+    const database = await openNotes();
+    const result = await database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      return "done";
+    });
+    expect(result).toBe("done");
+    expect(await idsOf(database.query)).toEqual([1n]);
+    await database.close();
+  });
+
+  test("rolls back when its work rejects, with the same error", async () => {
+    const database = await openNotes();
+    const error = new Error("changed my mind");
+    const failed = database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      throw error;
+    });
+    await expect(failed).rejects.toBe(error);
+    expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+
+  test("holds the write lock from its start", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const database = await openNotes({ path, lock: "shared" });
+    const other = new DatabaseSync(path);
+    await database.transaction(async () => {
+      expect(() => other.exec("insert into note values (1, 'x')")).toThrow("database is locked");
+    });
+    other.exec("insert into note values (1, 'x')");
+    other.close();
+    await database.close();
+  });
+
+  test("is alone: others and single statements wait, in the order of their coming", async () => {
+    const database = await openNotes();
+    const order: string[] = [];
+    const first = database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      order.push("first has written");
+      await new Promise((resolve) => setImmediate(resolve));
+      await write(query, 2n);
+      throw new Error("rolled back");
+    });
+    const single = write(database.query, 3n).then(() => order.push("single"));
+    const second = database.transaction(async ({ query }) => {
+      expect(await idsOf(query)).toEqual([3n]);
+      order.push("second");
+    });
+    await expect(first).rejects.toThrow("rolled back");
+    await Promise.all([single, second]);
+    expect(order).toEqual(["first has written", "single", "second"]);
+    expect(await idsOf(database.query)).toEqual([3n]);
+    await database.close();
+  });
+
+  test("is over when one of its statements failed, even if its work goes on", async () => {
+    const database = await openNotes();
+    const failed = database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      await expect(write(query, 1n)).rejects.toThrow("UNIQUE constraint failed: note.id");
+      await expect(write(query, 2n)).rejects.toThrow("the transaction has failed");
+    });
+    await expect(failed).rejects.toThrow(
+      "the transaction has failed: one of its statements was refused",
+    );
+    expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+
+  test("leaves nothing behind when SQLite itself ended it", async () => {
+    const database = await openNotes();
+    const failed = database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      await sql`insert or rollback into note values (1, 'y')`.execute(query).catch(() => {});
+      await write(query, 2n).catch(() => {});
+    });
+    await expect(failed).rejects.toThrow("the transaction has failed");
+    expect(await idsOf(database.query)).toEqual([]);
+    await write(database.query, 3n);
+    await database.close();
+  });
+
+  test("refuses a statement or an action that comes after its end", async () => {
+    const database = await openNotes();
+    const tx = await database.transaction(async (tx) => tx);
+    await expect(write(tx.query, 1n)).rejects.toThrow();
+    expect(() => tx.afterCommit(() => {})).toThrow("the transaction is over");
+    expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+
+  test("refuses what would wait for its own end", async () => {
+    const database = await openNotes();
+    const refusal = "inside a transaction, use its own query";
+    await database.transaction(async () => {
+      await expect(write(database.query, 1n)).rejects.toThrow(refusal);
+      await expect(database.transaction(async () => {})).rejects.toThrow(refusal);
+      await expect(database.close()).rejects.toThrow(refusal);
+    });
+    expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+});
+
+describe("afterCommit", () => {
+  test("acts in the turn of the commit, in order, before the transaction resolves", async () => {
+    const database = await openNotes();
+    const seen: string[] = [];
+    await database.transaction(async (tx) => {
+      tx.afterCommit(() => seen.push("first"));
+      tx.afterCommit(() => seen.push("second"));
+      await write(tx.query, 1n);
+      expect(seen).toEqual([]);
+    });
+    expect(seen).toEqual(["first", "second"]);
+    await database.close();
+  });
+
+  test("does nothing when the transaction was rolled back", async () => {
+    const database = await openNotes();
+    const seen: string[] = [];
+    const failed = database.transaction(async (tx) => {
+      tx.afterCommit(() => seen.push("never"));
+      throw new Error("rolled back");
+    });
+    await expect(failed).rejects.toThrow("rolled back");
+    await database.transaction(async () => {});
+    expect(seen).toEqual([]);
+    await database.close();
+  });
+
+  test("an action that throws neither stops the others nor undoes the commit", async () => {
+    const database = await openNotes();
+    const seen: string[] = [];
+    const committed = database.transaction(async (tx) => {
+      await write(tx.query, 1n);
+      tx.afterCommit(() => {
+        throw new Error("broken action");
+      });
+      tx.afterCommit(() => seen.push("second"));
+    });
+    await expect(committed).rejects.toThrow("the transaction was committed, but");
+    expect(seen).toEqual(["second"]);
+    expect(await idsOf(database.query)).toEqual([1n]);
+    await database.close();
+  });
+});
+
+describe("close", () => {
+  test("waits for what came before and refuses what comes later", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const database = await openNotes({ path });
+    const before = write(database.query, 1n);
+    const closed = database.close();
+    expect(database.isOpen).toBe(false);
+    await expect(write(database.query, 2n)).rejects.toThrow(`the database ${path} is closed`);
+    await Promise.all([before, closed, database.close()]);
+    await expect(database.transaction(async () => {})).rejects.toThrow("is closed");
+
+    const again: SqlDatabase<Tables> = await openNotes({ path });
+    expect(await idsOf(again.query)).toEqual([1n]);
+    await again.close();
+  });
+});
