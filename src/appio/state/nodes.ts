@@ -1,0 +1,146 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { fromSqlInteger, toSqlInteger } from "../../authority/sql-integer.ts";
+import type { StateCore } from "./core.ts";
+import { randomId } from "./random-id.ts";
+
+/** The SuperNodes. */
+export interface Nodes {
+  /**
+   * Registers a node and returns its id.
+   *
+   * @throws ConnectError FailedPrecondition if the key is or was another
+   * node's, InvalidArgument if it is empty.
+   */
+  register(publicKey: Uint8Array): Promise<bigint>;
+  /**
+   * Brings a registered or offline node online for two heartbeat intervals.
+   *
+   * @throws ConnectError InvalidArgument if the interval (in seconds) is out of
+   * range, FailedPrecondition if no node has the key or it is online already.
+   */
+  activate(publicKey: Uint8Array, heartbeatIntervalSeconds: number): Promise<bigint>;
+  /**
+   * Takes an online node offline.
+   *
+   * @throws ConnectError FailedPrecondition if it is not online.
+   */
+  deactivate(nodeId: bigint): Promise<void>;
+  /**
+   * Removes a node for good; its key cannot be registered again.
+   *
+   * @throws ConnectError FailedPrecondition if it is unknown.
+   */
+  unregister(nodeId: bigint): Promise<void>;
+  /**
+   * Keeps a node online for two heartbeat intervals from now.
+   *
+   * @returns false if the node is unknown.
+   * @throws ConnectError InvalidArgument if the interval is out of range.
+   */
+  heartbeat(nodeId: bigint, heartbeatIntervalSeconds: number): Promise<boolean>;
+  /** Returns the ids of the nodes that are online. Every node belongs to every run's federation. */
+  listOnline(): Promise<bigint[]>;
+}
+
+/** Range of heartbeat intervals, in seconds; Flower's limits. */
+const minIntervalSeconds = 10;
+const maxIntervalSeconds = 1800;
+
+/** A node stays online for this many of its heartbeat intervals. */
+const heartbeatPatience = 2;
+
+/** Creates the part of the state that keeps nodes. */
+export function createNodeState(core: StateCore): Nodes {
+  const { query } = core.database;
+  const onlineUntil = (intervalSeconds: number): number => {
+    // Written so that NaN is refused as well.
+    if (!(intervalSeconds >= minIntervalSeconds && intervalSeconds <= maxIntervalSeconds)) {
+      throw new ConnectError("Invalid heartbeat interval", Code.InvalidArgument);
+    }
+    return core.now() + heartbeatPatience * intervalSeconds * 1000;
+  };
+  return {
+    async register(publicKey) {
+      if (publicKey.length === 0) {
+        throw new ConnectError("A public key must not be empty.", Code.InvalidArgument);
+      }
+      const nodeId = randomId();
+      const { numInsertedOrUpdatedRows } = await query
+        .insertInto("node")
+        .values({
+          node_id: toSqlInteger(nodeId),
+          public_key: publicKey,
+          registered_at: core.now(),
+        })
+        .onConflict((conflict) => conflict.column("public_key").doNothing())
+        .executeTakeFirstOrThrow();
+      if (numInsertedOrUpdatedRows === 0n) {
+        throw precondition("Public key is already in use.");
+      }
+      return nodeId;
+    },
+    async activate(publicKey, heartbeatIntervalSeconds) {
+      const online_until = onlineUntil(heartbeatIntervalSeconds);
+      const node = await query
+        .updateTable("node")
+        .set({ online_until })
+        .where("public_key", "=", publicKey)
+        .where("unregistered_at", "is", null)
+        .where(({ eb, or }) =>
+          or([eb("online_until", "is", null), eb("online_until", "<=", core.now())]),
+        )
+        .returning("node_id")
+        .executeTakeFirst();
+      if (node === undefined) {
+        throw precondition("No node that could be activated has this public key.");
+      }
+      return fromSqlInteger(node.node_id);
+    },
+    async deactivate(nodeId) {
+      const now = core.now();
+      const { numUpdatedRows } = await query
+        .updateTable("node")
+        .set({ online_until: now })
+        .where("node_id", "=", toSqlInteger(nodeId))
+        .where("unregistered_at", "is", null)
+        .where("online_until", ">", now)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows === 0n) {
+        throw precondition(`Node ${nodeId} is not online.`);
+      }
+    },
+    async unregister(nodeId) {
+      const { numUpdatedRows } = await query
+        .updateTable("node")
+        .set({ unregistered_at: core.now() })
+        .where("node_id", "=", toSqlInteger(nodeId))
+        .where("unregistered_at", "is", null)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows === 0n) {
+        throw precondition(`Node ${nodeId} is not registered.`);
+      }
+    },
+    async heartbeat(nodeId, heartbeatIntervalSeconds) {
+      const { numUpdatedRows } = await query
+        .updateTable("node")
+        .set({ online_until: onlineUntil(heartbeatIntervalSeconds) })
+        .where("node_id", "=", toSqlInteger(nodeId))
+        .where("unregistered_at", "is", null)
+        .executeTakeFirstOrThrow();
+      return numUpdatedRows > 0n;
+    },
+    async listOnline() {
+      const rows = await query
+        .selectFrom("node")
+        .select("node_id")
+        .where("unregistered_at", "is", null)
+        .where("online_until", ">", core.now())
+        .execute();
+      return rows.map(({ node_id }) => fromSqlInteger(node_id));
+    },
+  };
+}
+
+function precondition(text: string): ConnectError {
+  return new ConnectError(text, Code.FailedPrecondition);
+}

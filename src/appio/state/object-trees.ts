@@ -1,0 +1,93 @@
+import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
+import type { SqlUint64 } from "../../authority/sql-integer.ts";
+import type { StateTransaction } from "./core.ts";
+
+/**
+ * Announces the objects of trees for a run, children before parents. An object
+ * that the run has announced before keeps the children it had then.
+ *
+ * @returns Ids of the objects whose bytes the run has not pushed, each once.
+ */
+export async function announceTrees(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  trees: readonly ObjectTree[],
+): Promise<string[]> {
+  const nodes = new Map<string, ObjectTree>();
+  for (const tree of trees) {
+    for (const node of postOrder(tree)) {
+      if (!nodes.has(node.objectId)) {
+        nodes.set(node.objectId, node);
+      }
+    }
+  }
+  const toPush: string[] = [];
+  for (const batch of batches([...nodes.values()])) {
+    toPush.push(...(await announceBatch(tx, runId, batch)));
+  }
+  return toPush;
+}
+
+async function announceBatch(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  nodes: readonly ObjectTree[],
+): Promise<string[]> {
+  const announced = await tx.query
+    .insertInto("run_object")
+    .values(nodes.map(({ objectId }) => ({ run_id: runId, object_id: objectId })))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning("object_id")
+    .execute();
+  const isNew = new Set(announced.map(({ object_id }) => object_id));
+  const edges = nodes
+    .filter(({ objectId }) => isNew.has(objectId))
+    .flatMap(({ objectId, children }) =>
+      [...new Set(children.map((child) => child.objectId))].map((childId) => ({
+        run_id: runId,
+        parent_id: objectId,
+        child_id: childId,
+      })),
+    );
+  for (const batch of batches(edges)) {
+    await tx.query.insertInto("run_object_child").values(batch).execute();
+  }
+  const missing = await tx.query
+    .selectFrom("run_object")
+    .select("object_id")
+    .where("run_id", "=", runId)
+    .where("is_available", "=", 0n)
+    .where(
+      "object_id",
+      "in",
+      nodes.map(({ objectId }) => objectId),
+    )
+    .execute();
+  const isMissing = new Set(missing.map(({ object_id }) => object_id));
+  return nodes.map(({ objectId }) => objectId).filter((id) => isMissing.has(id));
+}
+
+/** Yields the nodes of a tree, children before parents, at any depth. */
+export function* postOrder(tree: ObjectTree): Generator<ObjectTree> {
+  const path = [{ node: tree, next: 0 }];
+  for (let step = path.at(-1); step !== undefined; step = path.at(-1)) {
+    const child = step.node.children[step.next];
+    if (child === undefined) {
+      yield step.node;
+      path.pop();
+    } else {
+      step.next += 1;
+      path.push({ node: child, next: 0 });
+    }
+  }
+}
+
+/** Rows per statement: engines bound the number of parameters. */
+const batchSize = 500;
+
+/** Cuts a list into pieces that fit into one statement. */
+export function* batches<T>(list: readonly T[]): Generator<T[]> {
+  for (let start = 0; start < list.length; start += batchSize) {
+    yield list.slice(start, start + batchSize);
+  }
+}

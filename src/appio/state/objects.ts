@@ -1,0 +1,185 @@
+import { createHash } from "node:crypto";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import { objectIdOf } from "../objects/object-id.ts";
+import { assertObjectStructure, ObjectStructureError } from "../objects/structure.ts";
+import type { StateCore, StateTransaction } from "./core.ts";
+import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
+import { releaseObject } from "./object-release.ts";
+import { transact } from "./transact.ts";
+
+/** What a run can be told about an object. */
+export interface FoundObject {
+  /** The bytes; undefined while the run has announced the object but not pushed them. */
+  readonly content: Uint8Array | undefined;
+}
+
+/**
+ * The objects of runs. An object belongs to each run that announced it (it
+ * stands in the tree of a message that was pushed) and is available to each
+ * run that pushed its bytes, the SuperLink keeping them once. What one run does
+ * is never seen by another. All of it needs a running run.
+ */
+export interface Objects {
+  /**
+   * Keeps the bytes of an announced object.
+   *
+   * @returns false if they do not hash to the id or the run has not announced
+   * it; true also when the bytes were there.
+   * @throws ConnectError FailedPrecondition if the bytes are no object, and as
+   * for any run that is not running.
+   */
+  put(runId: bigint, objectId: string, content: Uint8Array): Promise<boolean>;
+  /**
+   * Finds an object of a run; undefined if the run has not announced it.
+   *
+   * @throws ConnectError as for any run that is not running.
+   */
+  get(runId: bigint, objectId: string): Promise<FoundObject | undefined>;
+  /**
+   * Takes an object and what it alone holds from a run. Unknown objects and
+   * those held by others of the run stay.
+   *
+   * @throws ConnectError as for any run that is not running.
+   */
+  release(runId: bigint, objectId: string): Promise<void>;
+}
+
+/** Creates the part of the state that keeps objects. */
+export function createObjectState(core: StateCore): Objects {
+  return {
+    async put(runId, objectId, content) {
+      await assertRunning(core, runId);
+      if (objectIdOf(content, () => createHash("sha256")) !== objectId) {
+        return false;
+      }
+      checkStructure(content, objectId);
+      return transact(core, (tx) => putObject(core, tx, runId, objectId, content));
+    },
+    get: (runId, objectId) =>
+      transact(core, async (tx) => {
+        await holdRunning(core, tx, runId);
+        return findObject(tx, toSqlInteger(runId), objectId);
+      }),
+    release: (runId, objectId) =>
+      transact(core, async (tx) => {
+        await holdRunning(core, tx, runId);
+        await releaseObject(tx, toSqlInteger(runId), objectId);
+      }),
+  };
+}
+
+export function checkStructure(content: Uint8Array, objectId: string): void {
+  try {
+    assertObjectStructure(content, objectId);
+  } catch (error) {
+    if (error instanceof ObjectStructureError) {
+      throw new ConnectError(error.message, Code.FailedPrecondition);
+    }
+    throw error;
+  }
+}
+
+async function putObject(
+  core: StateCore,
+  tx: StateTransaction,
+  runId: bigint,
+  objectId: string,
+  content: Uint8Array,
+): Promise<boolean> {
+  await holdRunning(core, tx, runId);
+  const id = toSqlInteger(runId);
+  if (await markAvailable(tx, id, objectId)) {
+    await keepContent(tx, objectId, content);
+    return true;
+  }
+  return (await findObject(tx, id, objectId)) !== undefined;
+}
+
+/** Makes an announced object available to its running run; false if it is that already, or not announced. */
+async function markAvailable(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx.query
+    .updateTable("run_object")
+    .set({ is_available: 1n })
+    .where("run_id", "=", runId)
+    .where("object_id", "=", objectId)
+    .where("is_available", "=", 0n)
+    .where(({ exists }) => exists(runningRun(tx, runId).select("run.run_id")))
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}
+
+/** Adds the bytes, or one more run that has them. */
+export async function keepContent(
+  tx: StateTransaction,
+  objectId: string,
+  content: Uint8Array,
+): Promise<void> {
+  await tx.query
+    .insertInto("object")
+    .values({ object_id: objectId, holders: 1n })
+    .onConflict((conflict) =>
+      conflict
+        .column("object_id")
+        .doUpdateSet(({ eb, ref }) => ({ holders: eb(ref("object.holders"), "+", 1n) })),
+    )
+    .execute();
+  await tx.query
+    .insertInto("object_content")
+    .values({ object_id: objectId, content })
+    .onConflict((conflict) => conflict.column("object_id").doNothing())
+    .execute();
+}
+
+export async function findObject(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+): Promise<FoundObject | undefined> {
+  const row = await tx.query
+    .selectFrom("run_object")
+    .leftJoin("object_content", (join) =>
+      join
+        .onRef("object_content.object_id", "=", "run_object.object_id")
+        .on("run_object.is_available", "=", 1n),
+    )
+    .select("object_content.content")
+    .where("run_object.run_id", "=", runId)
+    .where("run_object.object_id", "=", objectId)
+    .executeTakeFirst();
+  return row === undefined ? undefined : { content: row.content ?? undefined };
+}
+
+/**
+ * Announces an object that the SuperLink made itself and makes it available,
+ * for a running run that the transaction holds.
+ */
+export async function addOwnObject(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+  content: Uint8Array,
+): Promise<void> {
+  await tx.query.insertInto("run_object").values({ run_id: runId, object_id: objectId }).execute();
+  await markAvailable(tx, runId, objectId);
+  await keepContent(tx, objectId, content);
+}
+
+/** Tells whether a run has announced an object, and still has it. */
+export async function hasObject(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+): Promise<boolean> {
+  const row = await tx.query
+    .selectFrom("run_object")
+    .select("object_id")
+    .where("run_id", "=", runId)
+    .where("object_id", "=", objectId)
+    .executeTakeFirst();
+  return row !== undefined;
+}

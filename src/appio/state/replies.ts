@@ -1,0 +1,176 @@
+import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
+import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import type { StateCore, StateTransaction } from "./core.ts";
+import { forgetInstruction, forgetReply } from "./forget-messages.ts";
+import { holdRunning } from "./liveness.ts";
+import { type CheckedMessage, checkReply } from "./message-rules.ts";
+import { announceTrees } from "./object-trees.ts";
+import { answersTo } from "./reply-answers.ts";
+import { encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
+import { transact } from "./transact.ts";
+
+/** What became of a pushed reply. */
+export interface PushedReply {
+  /** Id of the reply; undefined if it was refused. */
+  readonly messageId: string | undefined;
+  /** Ids of the objects whose bytes are wanted, each once. */
+  readonly objectsToPush: string[];
+}
+
+/** The answers to instructions. */
+export interface Replies {
+  /**
+   * Stores a node's reply and announces its objects. Refused is a reply to an
+   * instruction that is unknown, has expired, was another node's or has got
+   * another reply already, and one that outlives its instruction by more than
+   * 0.1 s. Storing a reply again changes nothing.
+   *
+   * @param runtimeSeconds How long the ClientApp took; added to the run's total.
+   * @throws ConnectError InvalidArgument if the reply breaks a rule, and as for
+   * any run that is not running.
+   */
+  push(
+    message: Message,
+    tree: ObjectTree | undefined,
+    runtimeSeconds: number,
+  ): Promise<PushedReply>;
+  /**
+   * Returns the answers that there are to some instructions of a running run.
+   * Reading takes nothing away: an answer stays until it is confirmed, the run
+   * ends, or a day has passed since its ttl. Where no node's reply will come
+   * the answer is an error reply: code 3 when the instruction is unknown,
+   * confirmed or has expired, 4 when the reply has, 5 when the node is not
+   * available. There is one answer to an instruction, whichever comes first.
+   *
+   * @throws ConnectError as for any run that is not running.
+   */
+  find(runId: bigint, instructionIds: readonly string[]): Promise<StoredMessage[]>;
+  /**
+   * Forgets a reply that the ServerApp has received, its instruction and the
+   * objects of both. Any other object of the run is released; unknown ids
+   * change nothing.
+   *
+   * @throws ConnectError as for any run that is not running.
+   */
+  confirm(runId: bigint, messageId: string): Promise<void>;
+}
+
+/** A reply may outlive its instruction by this much: clocks and rounding, in seconds; Flower's tolerance. */
+const ttlToleranceSeconds = 0.1;
+
+/** Creates the part of the state that keeps replies. */
+export function createReplyState(core: StateCore): Replies {
+  return {
+    push: (message, tree, runtimeSeconds) =>
+      transact(core, async (tx) => {
+        const runId = message.metadata?.runId ?? 0n;
+        await holdRunning(core, tx, runId);
+        const reply = checkReply(message, tree, core.now());
+        return pushReply(core, tx, toSqlInteger(runId), reply, runtimeSeconds);
+      }),
+    find: (runId, instructionIds) =>
+      transact(core, async (tx) => {
+        await holdRunning(core, tx, runId);
+        return answersTo(core, tx, toSqlInteger(runId), [...new Set(instructionIds)]);
+      }),
+    confirm: (runId, messageId) =>
+      transact(core, async (tx) => {
+        await holdRunning(core, tx, runId);
+        await confirmReply(tx, toSqlInteger(runId), messageId);
+      }),
+  };
+}
+
+async function pushReply(
+  core: StateCore,
+  tx: StateTransaction,
+  runId: SqlUint64,
+  reply: CheckedMessage,
+  runtimeSeconds: number,
+): Promise<PushedReply> {
+  if (await storeReply(core, tx, runId, reply)) {
+    await addRuntime(tx, runId, runtimeSeconds);
+  } else if (!(await isStored(tx, runId, reply))) {
+    return { messageId: undefined, objectsToPush: [] };
+  }
+  const objectsToPush = await announceTrees(tx, runId, [reply.tree]);
+  return { messageId: reply.metadata.messageId, objectsToPush };
+}
+
+async function storeReply(
+  core: StateCore,
+  tx: StateTransaction,
+  runId: SqlUint64,
+  reply: CheckedMessage,
+): Promise<boolean> {
+  const { messageId, replyToMessageId, srcNodeId } = reply.metadata;
+  const expiresAt = expiryOf(reply);
+  const columns = encodeMessage(reply);
+  const { numInsertedOrUpdatedRows } = await tx.query
+    .insertInto("reply")
+    .columns([
+      "run_id",
+      "instruction_id",
+      "message_id",
+      "expires_at",
+      "is_error",
+      "message",
+      "tree",
+    ])
+    .expression(({ selectFrom, val }) =>
+      selectFrom("instruction")
+        .select([
+          "instruction.run_id",
+          "instruction.message_id",
+          val(messageId).as("reply_id"),
+          val(expiresAt).as("expires_at"),
+          val(0n).as("is_error"),
+          val(columns.message).as("message"),
+          val(columns.tree).as("tree"),
+        ])
+        .where("instruction.run_id", "=", runId)
+        .where("instruction.message_id", "=", replyToMessageId)
+        .where("instruction.dst_node_id", "=", toSqlInteger(srcNodeId))
+        .where("instruction.expires_at", ">", core.now() / 1000)
+        .where("instruction.expires_at", ">=", expiresAt - ttlToleranceSeconds),
+    )
+    .onConflict((conflict) => conflict.columns(["run_id", "instruction_id"]).doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+async function isStored(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  { metadata }: CheckedMessage,
+): Promise<boolean> {
+  const row = await tx.query
+    .selectFrom("reply")
+    .select("message_id")
+    .where("run_id", "=", runId)
+    .where("instruction_id", "=", metadata.replyToMessageId)
+    .where("message_id", "=", metadata.messageId)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+async function addRuntime(tx: StateTransaction, runId: SqlUint64, seconds: number): Promise<void> {
+  if (Number.isFinite(seconds) && seconds > 0) {
+    await tx.query
+      .updateTable("run")
+      .set(({ eb }) => ({ clientapp_runtime: eb("clientapp_runtime", "+", seconds) }))
+      .where("run_id", "=", runId)
+      .execute();
+  }
+}
+
+async function confirmReply(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  messageId: string,
+): Promise<void> {
+  const instructionId = await forgetReply(tx, runId, messageId);
+  if (instructionId !== undefined) {
+    await forgetInstruction(tx, runId, instructionId);
+  }
+}

@@ -1,0 +1,156 @@
+import type { CreateTableBuilder, Kysely } from "kysely";
+import { sql } from "kysely";
+import type { SqlSchema } from "../../authority/migrate.ts";
+import type { SqlEngine } from "../../authority/sql-database.ts";
+
+/** Returns the steps that create the tables of the AppIo state on one engine. */
+export function stateSchema(engine: SqlEngine): SqlSchema {
+  const bytes = engine === "postgres" ? sql`bytea` : sql`blob`;
+  return {
+    name: "appio_state",
+    migrations: {
+      "0001_runs": { up: (db) => createRuns(db, engine, bytes) },
+      "0002_nodes": { up: (db) => createNodes(db, bytes) },
+      "0003_messages": { up: (db) => createMessages(db, engine, bytes) },
+      "0004_objects": { up: (db) => createObjects(db, bytes) },
+    },
+  };
+}
+
+type Bytes = ReturnType<typeof sql>;
+
+/** A key that numbers the rows in the order in which they were added, and never reuses a number. */
+function withSequence<Name extends string>(
+  table: CreateTableBuilder<Name>,
+  engine: SqlEngine,
+): CreateTableBuilder<Name | "sequence"> {
+  return engine === "postgres"
+    ? table.addColumn("sequence", "bigserial", (column) => column.primaryKey())
+    : table.addColumn("sequence", "integer", (column) => column.primaryKey().autoIncrement());
+}
+
+async function createRuns(db: Kysely<unknown>, engine: SqlEngine, bytes: Bytes): Promise<void> {
+  await withSequence(db.schema.createTable("run"), engine)
+    .addColumn("run_id", "bigint", (column) => column.notNull().unique())
+    .addColumn("run_type", "text", (column) => column.notNull())
+    .addColumn("federation", "text", (column) => column.notNull())
+    .addColumn("fab_id", "text", (column) => column.notNull())
+    .addColumn("fab_version", "text", (column) => column.notNull())
+    .addColumn("fab_hash", "text", (column) => column.notNull())
+    .addColumn("override_config", bytes, (column) => column.notNull())
+    .addColumn("federation_options", bytes, (column) => column.notNull())
+    .addColumn("pending_at", "double precision", (column) => column.notNull())
+    .addColumn("starting_at", "double precision")
+    .addColumn("running_at", "double precision")
+    .addColumn("finished_at", "double precision")
+    .addColumn("sub_status", "text", (column) => column.notNull().defaultTo(""))
+    .addColumn("details", "text", (column) => column.notNull().defaultTo(""))
+    .addColumn("bytes_sent", "bigint", (column) => column.notNull().defaultTo(0))
+    .addColumn("bytes_received", "bigint", (column) => column.notNull().defaultTo(0))
+    .addColumn("clientapp_runtime", "double precision", (column) => column.notNull().defaultTo(0))
+    .execute();
+  await db.schema
+    .createTable("fab")
+    .addColumn("hash", "text", (column) => column.primaryKey())
+    .addColumn("content", bytes, (column) => column.notNull())
+    .execute();
+  await db.schema
+    .createTable("serverapp_context")
+    .addColumn("run_id", "bigint", (column) => column.primaryKey())
+    .addColumn("context", bytes, (column) => column.notNull())
+    .execute();
+  await withSequence(db.schema.createTable("run_log"), engine)
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("logged_at", "double precision", (column) => column.notNull())
+    .addColumn("text", "text", (column) => column.notNull())
+    .execute();
+  await db.schema
+    .createIndex("run_log_by_time")
+    .on("run_log")
+    .columns(["run_id", "logged_at"])
+    .execute();
+}
+
+async function createNodes(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
+  await db.schema
+    .createTable("node")
+    .addColumn("node_id", "bigint", (column) => column.primaryKey())
+    .addColumn("public_key", bytes, (column) => column.notNull().unique())
+    .addColumn("registered_at", "double precision", (column) => column.notNull())
+    .addColumn("online_until", "double precision")
+    .addColumn("unregistered_at", "double precision")
+    .execute();
+}
+
+async function createMessages(db: Kysely<unknown>, engine: SqlEngine, bytes: Bytes): Promise<void> {
+  await withSequence(db.schema.createTable("instruction"), engine)
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("message_id", "text", (column) => column.notNull())
+    .addColumn("dst_node_id", "bigint", (column) => column.notNull())
+    .addColumn("expires_at", "double precision", (column) => column.notNull())
+    .addColumn("delivered_at", "double precision")
+    .addColumn("message", bytes, (column) => column.notNull())
+    .addColumn("tree", bytes, (column) => column.notNull())
+    .addUniqueConstraint("instruction_id", ["run_id", "message_id"])
+    .execute();
+  await db.schema
+    .createIndex("instruction_to_deliver")
+    .on("instruction")
+    .columns(["dst_node_id", "sequence"])
+    .where(sql`delivered_at`, "is", null)
+    .execute();
+  await db.schema
+    .createTable("reply")
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("instruction_id", "text", (column) => column.notNull())
+    .addColumn("message_id", "text", (column) => column.notNull())
+    .addColumn("expires_at", "double precision", (column) => column.notNull())
+    .addColumn("is_error", "integer", (column) => column.notNull())
+    .addColumn("message", bytes, (column) => column.notNull())
+    .addColumn("tree", bytes, (column) => column.notNull())
+    .addPrimaryKeyConstraint("reply_to", ["run_id", "instruction_id"])
+    .execute();
+  await db.schema
+    .createIndex("reply_by_id")
+    .on("reply")
+    .columns(["run_id", "message_id"])
+    .execute();
+}
+
+async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
+  await db.schema
+    .createTable("run_object")
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("object_id", "text", (column) => column.notNull())
+    .addColumn("is_available", "integer", (column) => column.notNull().defaultTo(0))
+    .addPrimaryKeyConstraint("run_object_id", ["run_id", "object_id"])
+    .execute();
+  await db.schema
+    .createTable("run_object_child")
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("parent_id", "text", (column) => column.notNull())
+    .addColumn("child_id", "text", (column) => column.notNull())
+    .addPrimaryKeyConstraint("run_object_edge", ["run_id", "parent_id", "child_id"])
+    .execute();
+  await db.schema
+    .createIndex("run_object_parents")
+    .on("run_object_child")
+    .columns(["run_id", "child_id"])
+    .execute();
+  await db.schema
+    .createTable("object")
+    .addColumn("object_id", "text", (column) => column.primaryKey())
+    .addColumn("holders", "bigint", (column) => column.notNull())
+    .execute();
+  await db.schema
+    .createIndex("object_unheld")
+    .on("object")
+    .column("holders")
+    .where("holders", "<=", 0)
+    .execute();
+  await db.schema
+    .createTable("object_content")
+    .addColumn("object_id", "text", (column) => column.primaryKey())
+    .addColumn("content", bytes, (column) => column.notNull())
+    .execute();
+}
