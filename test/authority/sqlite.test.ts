@@ -249,8 +249,10 @@ describe("transaction", () => {
   test("refuses a statement or an action that comes after its end", async () => {
     const database = await openNotes();
     const tx = await database.transaction(async (tx) => tx);
-    await expect(write(tx.query, 1n)).rejects.toThrow();
+    await expect(write(tx.query, 1n)).rejects.toThrow("Transaction is already committed");
     expect(() => tx.afterCommit(() => {})).toThrow("the transaction is over");
+    const connection = await database.query.connection().execute(async (one) => one);
+    await expect(write(connection, 1n)).rejects.toThrow("the statement came too late");
     expect(await idsOf(database.query)).toEqual([]);
     await database.close();
   });
