@@ -69,8 +69,11 @@ function bind(verdict: Verdict, message: Message, { decisions }: EnforceOptions)
     return;
   }
   const secret = typeof proof.presented === "string" ? proof.presented : undefined;
-  if (!proof.binder(message, proof.claims, secret)) {
-    decisions.refuse(verdict.method, proof.credential.name, "the request names another caller");
+  const mismatch = proof.binder(message, proof.claims, secret);
+  if (mismatch !== undefined) {
+    const field = `${mismatch.parent.typeName}.${mismatch.name}`;
+    const reason = `${field} is not what the credential proves`;
+    decisions.refuse(verdict.method, proof.credential.name, reason);
     throw permissionDenied();
   }
 }

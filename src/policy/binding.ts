@@ -16,10 +16,14 @@ export type ClaimRecord = Readonly<Record<string, ClaimValue>>;
  * verified value, then writes the verified value into it. Secrets are compared
  * and emptied.
  *
- * @returns false as soon as a field names something else. The message may then
- * be partly written; it must not be used.
+ * @returns undefined, or the first field that names something else. The message
+ * may then be partly written; it must not be used.
  */
-export type Binder = (message: Message, claims: ClaimRecord, secret: string | undefined) => boolean;
+export type Binder = (
+  message: Message,
+  claims: ClaimRecord,
+  secret: string | undefined,
+) => DescField | undefined;
 
 /** Where a bound field's verified value comes from. */
 type Source =
@@ -32,7 +36,7 @@ interface Bound {
 }
 
 type Lookup = (source: Source) => Bound;
-type Step = (message: Message, lookup: Lookup) => boolean;
+type Step = (message: Message, lookup: Lookup) => DescField | undefined;
 
 /** Messages that are not searched: what they carry is not described by a schema. */
 const opaqueTypes: ReadonlySet<string> = new Set([
@@ -200,7 +204,9 @@ function stepsOf(
       made.push(bindValues(field, source));
     } else if (has(bound, child)) {
       made.push((message, lookup) =>
-        valuesOf(message, field).every((value) => run(steps, child, messageIn(value), lookup)),
+        firstMismatch(valuesOf(message, field), (value) =>
+          run(steps, child, messageIn(value), lookup),
+        ),
       );
     }
   }
@@ -212,8 +218,21 @@ function run(
   desc: DescMessage,
   message: Message,
   lookup: Lookup,
-): boolean {
-  return (steps.get(desc) ?? []).every((step) => step(message, lookup));
+): DescField | undefined {
+  return firstMismatch(steps.get(desc) ?? [], (step) => step(message, lookup));
+}
+
+function firstMismatch<T>(
+  items: readonly T[],
+  check: (item: T) => DescField | undefined,
+): DescField | undefined {
+  for (const item of items) {
+    const mismatch = check(item);
+    if (mismatch !== undefined) {
+      return mismatch;
+    }
+  }
+  return undefined;
 }
 
 function bindValues(field: DescField, source: Source): Step {
@@ -224,10 +243,10 @@ function bindValues(field: DescField, source: Source): Step {
       bound.value === undefined ||
       !valuesOf(message, field).every((value) => equals(value, bound))
     ) {
-      return false;
+      return field;
     }
     write(message, field, bound.isSecret ? "" : bound.value);
-    return true;
+    return undefined;
   };
 }
 

@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { appToken } from "../../src/appio/policy.ts";
 import type { AuthorityOptions } from "../../src/authority/index.ts";
 import { createAuthority, openSqlite } from "../../src/authority/index.ts";
 import type { Token } from "../../src/policy/token.ts";
 import { digestToken, parseToken } from "../../src/policy/token.ts";
+import type { Verifier } from "../../src/policy/verifier.ts";
 import { isRefusal } from "../../src/policy/verifier.ts";
 import { startChild } from "./child.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -329,6 +331,13 @@ describe("createAuthority", () => {
     // A caller without types can pass anything.
     const wrong = { database, ...options } as AuthorityOptions;
     await expect(createAuthority(wrong)).rejects.toThrow(new TypeError(message));
+  });
+
+  test("makes a verifier that the guard takes for app tokens", async () => {
+    const { authority } = await openAuthority();
+    const verifier: Verifier<typeof appToken> = authority.verifier;
+    expect(verifier).toBe(authority.verifier);
+    expect(appToken.name).toBe("appToken");
   });
 
   test("takes other lives than Flower's", async () => {

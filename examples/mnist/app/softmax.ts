@@ -79,6 +79,27 @@ export function averageModels(models: readonly { model: Model; examples: number 
   return average;
 }
 
+/** Writes a model as bytes: the weights row by row, then the bias, as little-endian 64-bit floats. */
+export function encodeModel({ weights, bias }: Model): Uint8Array {
+  const values = [...weights.to1DArray(), ...bias.to1DArray()];
+  const view = new DataView(new ArrayBuffer(values.length * 8));
+  for (const [index, value] of values.entries()) view.setFloat64(index * 8, value, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** Reads what {@link encodeModel} wrote. */
+export function decodeModel(bytes: Uint8Array): Model {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = Array.from({ length: bytes.byteLength / 8 }, (_, index) =>
+    view.getFloat64(index * 8, true),
+  );
+  const cut = pixelsPerDigit * classes;
+  return {
+    weights: Matrix.from1DArray(pixelsPerDigit, classes, values.slice(0, cut)),
+    bias: Matrix.from1DArray(1, classes, values.slice(cut)),
+  };
+}
+
 function probabilities({ weights, bias }: Model, images: Matrix): Matrix {
   const scores = images.mmul(weights).addRowVector(bias);
   for (let row = 0; row < scores.rows; row++) {

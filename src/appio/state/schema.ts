@@ -117,7 +117,7 @@ async function createMessages(db: Kysely<unknown>, engine: SqlEngine, bytes: Byt
     .execute();
 }
 
-async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
+export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
   await db.schema
     .createTable("run_object")
     .addColumn("run_id", "bigint", (column) => column.notNull())
