@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { appToken } from "../../src/appio/policy.ts";
+import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
+import type { appToken } from "../../src/appio/policy.ts";
 import type { AuthorityOptions } from "../../src/authority/index.ts";
 import { createAuthority, openSqlite } from "../../src/authority/index.ts";
 import type { Token } from "../../src/policy/token.ts";
@@ -336,8 +337,10 @@ describe("createAuthority", () => {
   test("makes a verifier that the guard takes for app tokens", async () => {
     const { authority } = await openAuthority();
     const verifier: Verifier<typeof appToken> = authority.verifier;
-    expect(verifier).toBe(authority.verifier);
-    expect(appToken.name).toBe("appToken");
+    const call = { method: ServerAppIo.method.getNodes, signal: new AbortController().signal };
+    const token = given(await authority.issue(1n));
+    expect(await verifier(token, call)).toEqual({ runId: 1n, tokenDigest: digestToken(token) });
+    expect(await verifier(unknown, call)).toBeUndefined();
   });
 
   test("takes other lives than Flower's", async () => {
