@@ -61,7 +61,8 @@ export interface GuardOptions<S extends readonly AnyService[]> extends GuardSett
   /** The services to guard; each at most once. */
   readonly services: S & CheckedServices<S>;
   /** A verifier for every credential that the services require. */
-  readonly verifiers: VerifiersFor<S>;
+  // NoInfer, so that the parameters of verifiers written in place get their types.
+  readonly verifiers: NoInfer<VerifiersFor<S>>;
 }
 
 /** What enforces policies on a server. Made by {@link createGuard}. */
