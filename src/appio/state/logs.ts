@@ -21,7 +21,10 @@ export interface Logs {
    * the run is unknown.
    */
   append(runId: bigint, text: string): Promise<void>;
-  /** Returns what was logged after an instant, in seconds since the epoch; 0 returns all. */
+  /**
+   * Returns what was logged after an instant, in seconds since the epoch, from
+   * the oldest on; 0 begins at the start. A page ends after about 1 MiB.
+   */
   after(runId: bigint, timestamp: number): Promise<LogPage>;
 }
 
@@ -30,6 +33,9 @@ export interface Logs {
  * the newest entry they have, so no two entries of a run may share an instant.
  */
 const tickSeconds = 1e-6;
+
+const maxPageEntries = 1000;
+const maxPageLength = 1024 * 1024;
 
 /** Creates the part of the state that keeps logs. */
 export function createLogState(core: StateCore): Logs {
@@ -66,10 +72,16 @@ export function createLogState(core: StateCore): Logs {
         .where("run_id", "=", toSqlInteger(runId))
         .where("logged_at", ">", timestamp)
         .orderBy("logged_at")
+        .limit(maxPageEntries)
         .execute();
+      let length = 0;
+      const page = rows.filter(({ text }, index) => {
+        length += text.length;
+        return index === 0 || length <= maxPageLength;
+      });
       return {
-        text: rows.map((row) => row.text).join(""),
-        latestTimestamp: rows.at(-1)?.logged_at ?? 0,
+        text: page.map(({ text }) => text).join(""),
+        latestTimestamp: page.at(-1)?.logged_at ?? 0,
       };
     },
   };

@@ -19,6 +19,14 @@ export interface RequestedStatus {
   readonly details: string;
 }
 
+/** Object bytes that went between a SuperLink and a run's nodes. */
+export interface Traffic {
+  /** From the SuperLink. Default: 0. */
+  readonly bytesSent?: number;
+  /** To the SuperLink. Default: 0. */
+  readonly bytesReceived?: number;
+}
+
 /** The runs and their statuses. */
 export interface Runs {
   /**
@@ -60,6 +68,8 @@ export interface Runs {
    * NotFound when the run is unknown.
    */
   assertRunning(runId: bigint): Promise<void>;
+  /** Adds what a running run's nodes have moved, in bytes; nothing for any other run. */
+  addTraffic(runId: bigint, traffic: Traffic): Promise<void>;
   /** Returns the options for the simulation runtime, or undefined if the run is unknown. */
   federationOptions(runId: bigint): Promise<ConfigRecord | undefined>;
 }
@@ -101,6 +111,19 @@ export function createRunState(core: StateCore): Runs {
       transact(core, (tx) => updateStatus(core, tx, runId, requested)),
     stop: (runId) => transact(core, (tx) => stopRun(core, tx, runId)),
     assertRunning: (runId) => assertRunning(core, runId),
+    addTraffic: (runId, { bytesSent = 0, bytesReceived = 0 }) =>
+      transact(core, async (tx) => {
+        await tx.query
+          .updateTable("run")
+          .set(({ eb }) => ({
+            bytes_sent: eb("bytes_sent", "+", BigInt(bytesSent)),
+            bytes_received: eb("bytes_received", "+", BigInt(bytesReceived)),
+          }))
+          .where("run_id", "=", toSqlInteger(runId))
+          .where("running_at", "is not", null)
+          .where("finished_at", "is", null)
+          .execute();
+      }),
     async federationOptions(runId) {
       const row = await core.database.query
         .selectFrom("run")

@@ -1,0 +1,128 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Node } from "../../../gen/flwr/proto/node_pb.ts";
+import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
+import type { Authority } from "../../authority/authority.ts";
+import { service } from "../../guard/service.ts";
+import { serverAppIoPolicy } from "../policy.ts";
+import type { LinkState } from "../state/link-state.ts";
+import { superLinkNodeId } from "../state/random-id.ts";
+import {
+  defaultMaxInlineBytes,
+  type InlineSizeOptions,
+  maxMessagesBytes,
+} from "./message-sizes.ts";
+
+/**
+ * ServerAppIo on a SuperLink's state: the API of ServerApp processes. Protected
+ * RPCs act on the run of the caller's token, whatever the request says.
+ *
+ * @param authority The one that the state was created with.
+ */
+export function serverAppIoService(
+  state: LinkState,
+  authority: Authority,
+  { maxInlineBytes = defaultMaxInlineBytes }: InlineSizeOptions = {},
+) {
+  const { runs, inputs, logs, nodes, instructions, replies, objects } = state;
+  return service(
+    serverAppIoPolicy,
+    {
+      async listAppsToLaunch() {
+        return { runIds: await runs.listClaimable() };
+      },
+      async requestToken({ runId }) {
+        return { token: (await runs.claim(runId)) ?? "" };
+      },
+      async getRun({ runId }) {
+        const run = await runs.find(runId);
+        return run === undefined ? {} : { run: publicPart(run) };
+      },
+      async sendAppHeartbeat(_request, { caller }) {
+        return { success: await authority.extend(caller.tokenDigest) };
+      },
+      pullAppInputs(_request, { caller }) {
+        return inputs.start(caller.runId);
+      },
+      async pushAppOutputs({ context }, { caller }) {
+        if (context === undefined) {
+          throw new ConnectError("`context` is not set", Code.InvalidArgument);
+        }
+        await inputs.saveContext(caller.runId, context);
+        return {};
+      },
+      async pushObject({ node, objectId, objectContent }, { caller }) {
+        assertSuperLink(node);
+        return { stored: await objects.put(caller.runId, objectId, objectContent) };
+      },
+      async pullObject({ node, objectId }, { caller }) {
+        assertSuperLink(node);
+        const found = await objects.get(caller.runId, objectId);
+        return {
+          objectFound: found !== undefined,
+          objectAvailable: found?.content !== undefined,
+          ...(found?.content === undefined ? {} : { objectContent: found.content }),
+        };
+      },
+      async confirmMessageReceived({ messageObjectId }, { caller }) {
+        await replies.confirm(caller.runId, messageObjectId);
+        return {};
+      },
+      async updateRunStatus({ runStatus }, { caller }) {
+        const { status = "", subStatus = "", details = "" } = runStatus ?? {};
+        await runs.updateStatus(caller.runId, { status, subStatus, details });
+        return {};
+      },
+      async pushLogs({ logs: lines }, { caller }) {
+        await logs.append(caller.runId, lines.join(""));
+        return {};
+      },
+      async getFederationOptions(_request, { caller }) {
+        const federationOptions = await runs.federationOptions(caller.runId);
+        if (federationOptions === undefined) {
+          const text = "Expected federation options to be set, but none available.";
+          throw new ConnectError(text, Code.FailedPrecondition);
+        }
+        return { federationOptions };
+      },
+      pushMessages({ messagesList, messageObjectTrees }, { caller }) {
+        return instructions.push(caller.runId, messagesList, messageObjectTrees);
+      },
+      async pullMessages({ messageIds }, { caller }) {
+        const answers = await replies.find(caller.runId, messageIds);
+        return {
+          messagesList: answers.map(({ message }) => message),
+          messageObjectTrees: answers.map(({ tree }) => tree),
+        };
+      },
+      async getNodes(_request, { caller }) {
+        await runs.assertRunning(caller.runId);
+        const online = await nodes.listOnline();
+        return { nodes: online.map((nodeId) => ({ nodeId })) };
+      },
+    },
+    {
+      readMaxBytes: {
+        pushAppOutputs: maxInlineBytes,
+        pushObject: maxInlineBytes,
+        pushMessages: maxMessagesBytes,
+      },
+    },
+  );
+}
+
+/**
+ * What anybody may know of a run: launchers ask for its type and its bundle
+ * without a credential. Never its configuration, which may hold secrets, nor
+ * details, which quote its app's errors.
+ */
+function publicPart({ runId, runType, status, fabId, fabVersion, fabHash }: Run) {
+  const { status: name = "", subStatus = "" } = status ?? {};
+  return { runId, runType, fabId, fabVersion, fabHash, status: { status: name, subStatus } };
+}
+
+/** @throws ConnectError FailedPrecondition unless the node is the SuperLink, as which apps push and pull. */
+function assertSuperLink(node: Node | undefined): void {
+  if (node?.nodeId !== superLinkNodeId) {
+    throw new ConnectError("Unexpected node ID.", Code.FailedPrecondition);
+  }
+}
