@@ -42,11 +42,11 @@ async function prepare(
   }
   const startedAt = performance.now();
   const signed = await withinCall(shown, signal, timeoutMs);
-  // The transport counts from zero again, and reads 0 as no deadline.
+  // The transport counts from zero again, reads 0 as no deadline, and sends whole milliseconds.
   const leftMs =
     timeoutMs === undefined || timeoutMs <= 0
       ? timeoutMs
-      : Math.max(1, timeoutMs - (performance.now() - startedAt));
+      : Math.max(1, Math.floor(timeoutMs - (performance.now() - startedAt)));
   return { header: withAll(header, signed), timeoutMs: leftMs };
 }
 
