@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
 import { transportTo } from "../../client/located-transport.ts";
-import type { LoadedApp } from "../runtime/run-server-app.ts";
+import type { LoadedApp } from "../runtime/load-app.ts";
 import { readLaunchInput } from "./launch-input.ts";
 import type { PluginType } from "./superexec.ts";
 

@@ -71,7 +71,7 @@ test.each<[ConfigValue, ConfigValue, ConfigValue]>([
   [3, 2n ** 53n + 1n, 2n ** 53n + 1n],
   ["3", 5n, 5n],
 ])("with the default %s, the override %s is read as %s", (byDefault, override, expected) => {
-  expect(fuseConfig({ key: byDefault }, { key: override })["key"]).toBe(expected);
+  expect(fuseConfig({ key: byDefault }, { key: override }).key).toBe(expected);
 });
 
 test("a key named __proto__ is a key like any other", () => {

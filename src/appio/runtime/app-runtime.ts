@@ -1,0 +1,90 @@
+import type { CallOptions } from "@connectrpc/connect";
+import type { LocatedTransport } from "../../client/located-transport.ts";
+import type { Token } from "../../policy/token.ts";
+import type { CreateSha256 } from "../objects/object-id.ts";
+import type { AppLifetime } from "./app-lifetime.ts";
+import { type Heartbeat, heartbeatCallTimeoutSeconds, startHeartbeat } from "./heartbeat.ts";
+import type { LoadApp } from "./load-app.ts";
+import { createRetry, type Retry, RunNotRunningError } from "./retry.ts";
+import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
+
+/** What the runtimes of ServerApps and ClientApps need. */
+export interface AppRuntimeOptions {
+  /** The way to the AppIo service. Not closed at the end. */
+  readonly transport: LocatedTransport;
+  /** The token that the service gave for the run. */
+  readonly token: Token;
+  /** Loads the app from the bundle that the service sends. */
+  readonly loadApp: LoadApp;
+  /** Receives the runtime's own remarks, one line each, without a line end. Default: nobody. */
+  readonly onLog?: (line: string) => void;
+  /** Interrupts the app, as a process signal does. */
+  readonly signal?: AbortSignal;
+  /** Makes the hashes of objects. Default: a portable one; on Node, `node:crypto` is faster. */
+  readonly createSha256?: CreateSha256;
+  /** How every loop waits. Default: the host's timer. */
+  readonly sleep?: Sleep;
+  /** Where jitter comes from: at least 0, below 1. Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+/** The RPC that keeps a token alive; ServerAppIo and ClientAppIo have the same. */
+interface HeartbeatClient {
+  sendAppHeartbeat(
+    request: { token: string },
+    options: CallOptions,
+  ): Promise<{ readonly success: boolean }>;
+}
+
+/**
+ * Keeps the token alive, and ends the app's lifetime when the server does not
+ * know the token any more: the run has ended, or the heartbeats came too late.
+ */
+export function startAppHeartbeat(
+  client: HeartbeatClient,
+  lifetime: AppLifetime,
+  { token, onLog, sleep = sleepByTimer, random = Math.random }: AppRuntimeOptions,
+): Heartbeat {
+  const timeoutMs = heartbeatCallTimeoutSeconds * 1000;
+  return startHeartbeat({
+    beat: async (signal) =>
+      (await client.sendAppHeartbeat({ token }, { signal, timeoutMs })).success,
+    onLost: (reason) => lifetime.stop("token lost", `The app's token is lost: ${reason}.`),
+    onFailure: (error, retryAfterMs) =>
+      onLog?.(
+        `A heartbeat failed (${error.message}); the next is in ${Math.round(retryAfterMs)} ms.`,
+      ),
+    sleep,
+    random,
+  });
+}
+
+/**
+ * Makes what repeats an app's calls. When the server says that the run is not
+ * running, the app's lifetime ends there: an app that catches the error stops
+ * all the same.
+ */
+export function createAppRetry(
+  lifetime: AppLifetime,
+  { onLog, sleep = sleepByTimer, random = Math.random }: AppRuntimeOptions,
+): Retry {
+  const retry = createRetry({
+    onRetry: ({ error, waitMs }) =>
+      onLog?.(`A call failed (${error.message}); the next try is in ${Math.round(waitMs)} ms.`),
+    sleep,
+    random,
+  });
+  return {
+    async call(attempt, signal) {
+      try {
+        return await retry.call(attempt, signal);
+      } catch (error) {
+        if (error instanceof RunNotRunningError) {
+          lifetime.stop("run stopped", error.message);
+        }
+        throw error;
+      }
+    },
+    limitTries: (maxTries) => retry.limitTries(maxTries),
+  };
+}

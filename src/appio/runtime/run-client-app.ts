@@ -1,0 +1,111 @@
+import type { Client } from "@connectrpc/connect";
+import type { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
+import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
+import { createAuthenticatedClient } from "../../client/authenticated-client.ts";
+import { deflate, treeOf } from "../objects/deflate.ts";
+import { clientAppIoPolicy } from "../policy.ts";
+import { answerMessage } from "./answer-message.ts";
+import { type AppLifetime, beginLifetime } from "./app-lifetime.ts";
+import { type AppRuntimeOptions, createAppRetry, startAppHeartbeat } from "./app-runtime.ts";
+import {
+  type ClientAppEnd,
+  type ClientAppOutcome,
+  clientAppOutcome,
+  endOfClientApp,
+} from "./client-app-outcome.ts";
+import { createObjectChannel } from "./object-channel.ts";
+import { sleep as sleepByTimer } from "./sleep.ts";
+import { textOfThrown } from "./thrown-text.ts";
+
+/** What {@link runClientApp} needs; the service is a SuperNode's ClientAppIo. */
+export type RunClientAppOptions = AppRuntimeOptions;
+
+/**
+ * Runs a ClientApp for exactly one message: pulls it, has the app answer it,
+ * and pushes the reply and the context (contract 8.6). How it ended is the
+ * result: it neither ends the process nor throws, but for options that are
+ * wrong.
+ *
+ * An app that cannot be loaded or throws has replied too: its reply carries the
+ * error.
+ *
+ * @throws TypeError if the transport may not carry the token.
+ */
+export async function runClientApp(options: RunClientAppOptions): Promise<ClientAppOutcome> {
+  const { transport, token, onLog } = options;
+  const client = createAuthenticatedClient(clientAppIoPolicy, transport, { appToken: token });
+  const lifetime = beginLifetime(options.signal);
+  const heartbeat = startAppHeartbeat(client, lifetime, options);
+  let end: ClientAppEnd;
+  try {
+    end = await lifetime.during(() => exchange(client, lifetime, options));
+  } catch (error) {
+    end = endOfClientApp(error);
+  }
+  await heartbeat.stop();
+  lifetime.release();
+  if ("error" in end) {
+    onLog?.(`The ClientApp ended (${end.kind}): ${textOfThrown(end.error)}`);
+  }
+  return clientAppOutcome(end);
+}
+
+async function exchange(
+  client: Client<typeof ClientAppIo>,
+  lifetime: AppLifetime,
+  options: RunClientAppOptions,
+): Promise<ClientAppEnd> {
+  const { token, loadApp, onLog, createSha256 } = options;
+  const { sleep = sleepByTimer, random = Math.random } = options;
+  const { signal } = lifetime;
+  const retry = createAppRetry(lifetime, options);
+  const hashing = createSha256 === undefined ? {} : { createSha256 };
+
+  const inputs = await retry.call(() => client.pullAppInputs({ token }, { signal }), signal);
+  const { messageObjectTrees } = await retry.call(
+    () => client.pullMessage({ token }, { signal }),
+    signal,
+  );
+  const objects = createObjectChannel({
+    client,
+    retry,
+    runId: inputs.run?.runId ?? 0n,
+    nodeId: inputs.context?.nodeId ?? 0n,
+    sleep,
+    random,
+    ...hashing,
+  });
+  const message = await objects.pull(onlyTree(messageObjectTrees), signal);
+
+  const onFailure = (text: string) => onLog?.(text);
+  const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onFailure);
+  signal.throwIfAborted();
+
+  const deflated = deflate(reply, hashing);
+  const announcement = {
+    token,
+    messagesList: [reply.withMetadata({ messageId: deflated.id }).toProto()],
+    messageObjectTrees: [treeOf(deflated)],
+  };
+  const { objectsToPush } = await retry.call(
+    () => client.pushMessage(announcement, { signal }),
+    signal,
+  );
+  await objects.push([deflated], objectsToPush, signal);
+  await retry.call(() => client.pushAppOutputs({ token, context }, { signal }), signal);
+
+  return {
+    kind: "replied",
+    messageId: message.metadata.messageId,
+    errorCode: reply.hasError() ? reply.error.code : undefined,
+  };
+}
+
+/** A ClientApp's process exists for one message; the server hands out exactly one. */
+function onlyTree(trees: readonly ObjectTree[]): ObjectTree {
+  const [tree, ...others] = trees;
+  if (tree === undefined || others.length > 0) {
+    throw new TypeError(`the server sent ${trees.length} messages instead of one`);
+  }
+  return tree;
+}
