@@ -1,0 +1,67 @@
+import type { Socket } from "node:net";
+import type { Connection } from "./connection.ts";
+import type { ResolvedLimits } from "./limits.ts";
+
+/**
+ * A connection on which HTTP/1 is spoken, or nothing yet. Closes it when the
+ * next request's headers do not arrive in time: Node checks that only for
+ * servers that listen themselves.
+ */
+export class Http1Connection implements Connection {
+  readonly #socket: Socket;
+  readonly #limits: ResolvedLimits;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #openRequests = 0;
+  #isDraining = false;
+
+  constructor(socket: Socket, limits: ResolvedLimits) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#await(limits.headersTimeoutMs);
+    socket.once("close", () => clearTimeout(this.#timer));
+  }
+
+  /** Whether the connection closes after the answers that are due. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Notes that a request's headers have arrived. */
+  requestBegan(): void {
+    this.#openRequests++;
+    this.release();
+  }
+
+  /** Notes that a request is answered. */
+  requestEnded(): void {
+    this.#openRequests--;
+    if (this.#openRequests > 0 || this.#socket.destroyed) {
+      return;
+    }
+    if (this.#isDraining) {
+      this.#socket.destroySoon();
+    } else {
+      this.#await(this.#limits.idleTimeoutMs + this.#limits.headersTimeoutMs);
+    }
+  }
+
+  /** Stops watching for headers: somebody else answers for the connection. */
+  release(): void {
+    clearTimeout(this.#timer);
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    if (this.#openRequests === 0) {
+      this.#socket.destroySoon();
+    }
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #await(timeoutMs: number): void {
+    this.#timer = setTimeout(() => this.#socket.destroy(), timeoutMs);
+  }
+}

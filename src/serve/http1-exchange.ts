@@ -1,0 +1,163 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { callerGone, sendAnswer } from "./answer-body.ts";
+import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
+import { outgoingHeaders } from "./outgoing-headers.ts";
+import { readBody } from "./request-body.ts";
+
+/** What is left of an upload is read up to this many bytes, to keep the connection. */
+const maxDiscardedBytes = 64 * 1024;
+
+/** How long a connection that ends with an unread upload stays open, so that the answer arrives. */
+const lingerMs = 1_000;
+
+/** An exchange on HTTP/1.0 or HTTP/1.1. */
+export class Http1Exchange implements Exchange {
+  readonly httpVersion: string;
+  readonly scheme: "http" | "https";
+  readonly method: string;
+  readonly target: string;
+  readonly authorities: readonly string[];
+  readonly rawHeaders: RawHeaders;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #isLast: () => boolean;
+  #isContinueDue: boolean;
+  #controller: AbortController | undefined;
+  #isAnswered = false;
+
+  /**
+   * @param expectsContinue - whether the peer waits for `100 Continue` before it sends the body.
+   * @param isLast - asked before an answer goes out, whether the connection ends after it.
+   */
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    scheme: "http" | "https",
+    expectsContinue: boolean,
+    isLast: () => boolean,
+  ) {
+    this.#request = request;
+    this.#response = response;
+    this.#isContinueDue = expectsContinue;
+    this.#isLast = isLast;
+    this.scheme = scheme;
+    this.httpVersion = request.httpVersion;
+    this.method = request.method ?? "";
+    this.target = request.url ?? "";
+    this.rawHeaders = pairHeaders(request.rawHeaders);
+    this.authorities = this.rawHeaders
+      .filter(([name]) => name === "host")
+      .map(([, value]) => value);
+    request.on("error", () => {});
+    response.on("error", () => {});
+    response.once("close", () => {
+      if (!this.#isAnswered) {
+        this.#controller?.abort(callerGone());
+      }
+    });
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.isClosed) {
+        this.#controller.abort(callerGone());
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.#response.closed || this.#response.destroyed;
+  }
+
+  onClose(listener: () => void): void {
+    if (this.isClosed) {
+      listener();
+    } else {
+      this.#response.once("close", listener);
+    }
+  }
+
+  async *body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
+    if (this.#isContinueDue) {
+      this.#isContinueDue = false;
+      this.#response.writeContinue();
+    }
+    yield* readBody(this.#request, limit, () => !this.#request.complete);
+  }
+
+  answer(answer: UniversalServerResponse): Promise<void> {
+    const response = this.#response;
+    return sendAnswer(answer.body, {
+      writable: response,
+      isClosed: () => this.isClosed,
+      begin: () => {
+        const headers = outgoingHeaders(answer.header);
+        if (answer.body === undefined && answer.trailer === undefined && answer.status !== 204) {
+          headers["content-length"] = "0";
+        }
+        if (this.#mustClose() || this.#isLast()) {
+          headers.connection = "close";
+        }
+        response.writeHead(answer.status, headers);
+      },
+      finish: () => {
+        this.#isAnswered = true;
+        if (!this.#request.complete) {
+          this.#leaveUpload();
+        }
+        if (answer.trailer !== undefined) {
+          response.addTrailers([...new Headers(answer.trailer)]);
+        }
+        response.end();
+      },
+      fail: () => response.destroy(),
+    });
+  }
+
+  /**
+   * Whether much is still to come of a body that is not read. Judged by what the
+   * headers declare, not by what has arrived: answers must not depend on timing.
+   */
+  #mustClose(): boolean {
+    return (
+      !this.#request.complete &&
+      (this.#isContinueDue ||
+        Number(this.#request.headers["content-length"] ?? 0) > maxDiscardedBytes)
+    );
+  }
+
+  /** Keeps Node from reading a refused upload to its end. */
+  #leaveUpload(): void {
+    const { socket } = this.#request;
+    if (this.#mustClose()) {
+      // Marks the body as consumed: Node reads to its end what nobody looked at.
+      this.#request.read(0);
+      this.#request.pause();
+      // Node calls this after a last answer. Closing a connection with unread
+      // data resets it, and the peer may lose the answer; so it is ended first,
+      // and the peer has a moment to read.
+      socket.destroySoon = () => linger(socket);
+      return;
+    }
+    let left = maxDiscardedBytes;
+    const timer = setTimeout(() => linger(socket), lingerMs);
+    this.#request.on("data", (chunk: Uint8Array) => {
+      left -= chunk.byteLength;
+      if (left < 0) {
+        this.#request.pause();
+        linger(socket);
+      }
+    });
+    this.#request.once("close", () => clearTimeout(timer));
+  }
+}
+
+function linger(socket: Socket): void {
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once("close", () => clearTimeout(timer));
+}

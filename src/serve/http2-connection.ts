@@ -1,0 +1,132 @@
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { Connection } from "./connection.ts";
+import type { ResolvedLimits } from "./limits.ts";
+
+/** The highest id that a client's stream can have. */
+const lastStreamId = 0x7fffffff;
+
+/** How long a closed connection may wait for the peer to close it too. */
+const lingerMs = 1_000;
+
+/** PING and SETTINGS frames that a peer may send at once, and per second after that. */
+const controlFrameBurst = 1_000;
+const controlFramesPerSecond = 200;
+
+/** A connection on which HTTP/2 is spoken. */
+export class Http2Connection implements Connection {
+  readonly #session: ServerHttp2Session;
+  readonly #socket: Socket;
+  readonly #limits: ResolvedLimits;
+  #openStreams = 0;
+  #isDraining = false;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #pingTimer: ReturnType<typeof setInterval>;
+
+  constructor(
+    session: ServerHttp2Session,
+    socket: Socket,
+    limits: ResolvedLimits,
+    onStream: (stream: ServerHttp2Stream, headers: readonly string[]) => void,
+  ) {
+    this.#session = session;
+    this.#socket = socket;
+    this.#limits = limits;
+    // node:http2 gives back the connection's window as data arrives, whoever
+    // reads it; the windows of the streams are what holds a sender back.
+    session.setLocalWindowSize(limits.streamWindowBytes);
+    // An error is followed by "close"; without a listener it would end the process.
+    session.on("error", () => {});
+    session.on("stream", (stream, _headers, _flags, flat: readonly string[]) => {
+      this.#streamBegan(stream);
+      onStream(stream, flat);
+    });
+    const isTooMany = frameBudget();
+    const onControlFrame = () => {
+      if (isTooMany()) {
+        session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      }
+    };
+    session.on("ping", onControlFrame);
+    session.on("remoteSettings", onControlFrame);
+    session.once("close", () => this.#closed());
+    this.#pingTimer = setInterval(() => this.#ping(), limits.keepaliveIntervalMs);
+    this.#pingTimer.unref();
+    this.#awaitStream();
+  }
+
+  drain(): void {
+    if (this.#isDraining || this.#session.destroyed) {
+      return;
+    }
+    this.#isDraining = true;
+    // Streams that are on their way still get an answer; new ones should go
+    // elsewhere (RFC 9113, section 6.8).
+    this.#session.goaway(constants.NGHTTP2_NO_ERROR, lastStreamId);
+    this.#closeWhenIdle();
+  }
+
+  destroy(): void {
+    this.#session.destroy();
+    this.#socket.destroy();
+  }
+
+  #streamBegan(stream: ServerHttp2Stream): void {
+    this.#openStreams++;
+    clearTimeout(this.#idleTimer);
+    stream.once("close", () => {
+      this.#openStreams--;
+      this.#closeWhenIdle();
+      if (this.#openStreams === 0) {
+        this.#awaitStream();
+      }
+    });
+  }
+
+  #awaitStream(): void {
+    clearTimeout(this.#idleTimer);
+    if (!this.#session.closed) {
+      this.#idleTimer = setTimeout(() => this.#session.close(), this.#limits.idleTimeoutMs);
+    }
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#isDraining && this.#openStreams === 0 && !this.#session.closed) {
+      this.#session.close();
+    }
+  }
+
+  /** Destroys a connection whose peer does not answer while calls are open. */
+  #ping(): void {
+    if (this.#openStreams === 0 || this.#session.destroyed) {
+      return;
+    }
+    const timer = setTimeout(() => this.destroy(), this.#limits.keepaliveTimeoutMs);
+    const isSent = this.#session.ping(() => clearTimeout(timer));
+    if (!isSent) {
+      clearTimeout(timer);
+    }
+  }
+
+  #closed(): void {
+    clearTimeout(this.#idleTimer);
+    clearInterval(this.#pingTimer);
+    if (!this.#socket.destroyed) {
+      const timer = setTimeout(() => this.#socket.destroy(), lingerMs);
+      this.#socket.once("close", () => clearTimeout(timer));
+    }
+  }
+}
+
+/** Returns a function that says, each time a frame arrives, whether there were too many. */
+function frameBudget(): () => boolean {
+  let left = controlFrameBurst;
+  let countedAt = performance.now();
+  return () => {
+    const now = performance.now();
+    left = Math.min(controlFrameBurst, left + ((now - countedAt) / 1_000) * controlFramesPerSecond);
+    countedAt = now;
+    left -= 1;
+    return left < 0;
+  };
+}

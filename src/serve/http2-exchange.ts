@@ -1,0 +1,120 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { callerGone, sendAnswer } from "./answer-body.ts";
+import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
+import { outgoingHeaders } from "./outgoing-headers.ts";
+import { readBody } from "./request-body.ts";
+
+/** An exchange on an HTTP/2 stream. */
+export class Http2Exchange implements Exchange {
+  readonly httpVersion = "2.0";
+  readonly scheme: "http" | "https";
+  readonly method: string;
+  readonly target: string;
+  readonly authorities: readonly string[];
+  readonly rawHeaders: RawHeaders;
+  readonly #stream: ServerHttp2Stream;
+  #controller: AbortController | undefined;
+  #isAnswered = false;
+
+  /** @param flat - names and values as node:http2 received them, in one list. */
+  constructor(stream: ServerHttp2Stream, flat: readonly string[], scheme: "http" | "https") {
+    this.#stream = stream;
+    this.scheme = scheme;
+    this.method = pseudoHeader(flat, ":method");
+    this.target = pseudoHeader(flat, ":path");
+    this.rawHeaders = pairHeaders(flat);
+    const authority = pseudoHeader(flat, ":authority");
+    const hosts = this.rawHeaders.filter(([name]) => name === "host").map(([, value]) => value);
+    this.authorities = authority === "" ? hosts : [authority, ...hosts];
+    // Without a listener, an error of the stream would end the process. What
+    // it means for the call is decided on "close".
+    stream.on("error", () => {});
+    stream.once("close", () => {
+      if (!this.#isAnswered) {
+        this.#controller?.abort(callerGone());
+      }
+    });
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.isClosed) {
+        this.#controller.abort(callerGone());
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  get isClosed(): boolean {
+    return this.#stream.closed || this.#stream.destroyed;
+  }
+
+  onClose(listener: () => void): void {
+    if (this.#stream.destroyed) {
+      listener();
+    } else {
+      this.#stream.once("close", listener);
+    }
+  }
+
+  body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
+    return readBody(this.#stream, limit, () => this.isClosed && !this.#isAnswered);
+  }
+
+  answer(response: UniversalServerResponse): Promise<void> {
+    const stream = this.#stream;
+    const hasContent = response.body !== undefined || response.trailer !== undefined;
+    return sendAnswer(response.body, {
+      writable: stream,
+      isClosed: () => this.isClosed,
+      begin: () =>
+        stream.respond(
+          { ":status": response.status, ...outgoingHeaders(response.header) },
+          { endStream: !hasContent, waitForTrailers: response.trailer !== undefined },
+        ),
+      finish: () => {
+        this.#isAnswered = true;
+        if (response.trailer !== undefined) {
+          const { trailer } = response;
+          stream.once("wantTrailers", () => {
+            stream.sendTrailers(outgoingHeaders(trailer));
+            this.#stopUpload();
+          });
+        } else {
+          stream.once("finish", () => this.#stopUpload());
+        }
+        stream.end();
+      },
+      fail: () => stream.close(constants.NGHTTP2_INTERNAL_ERROR),
+    });
+  }
+
+  /**
+   * Asks the peer to stop an upload that nobody reads: after a complete answer
+   * a server may reset the stream without an error (RFC 9113, section 8.1).
+   */
+  #stopUpload(): void {
+    // In a later turn, so that the end of the answer leaves before the reset.
+    setImmediate(() => {
+      if (this.isClosed) {
+        return;
+      }
+      if (this.#stream.state.remoteClose === 1) {
+        this.#stream.resume();
+      } else {
+        this.#stream.close(constants.NGHTTP2_NO_ERROR);
+      }
+    });
+  }
+}
+
+function pseudoHeader(flat: readonly string[], name: string): string {
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    if (flat[i] === name) {
+      return flat[i + 1] ?? "";
+    }
+  }
+  return "";
+}

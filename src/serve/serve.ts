@@ -1,0 +1,187 @@
+import { isIPv6 } from "node:net";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouterOptions,
+  createConnectRouter,
+} from "@connectrpc/connect";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
+import type { DecisionCount } from "../guard/decisions.ts";
+import {
+  type CheckedServices,
+  type GuardSettings,
+  guardOf,
+  type VerifiersFor,
+} from "../guard/guard.ts";
+import type { AnyService } from "../guard/service.ts";
+import { type BrowserOptions, createBrowserGate } from "./browsers.ts";
+import { corsLists } from "./cors.ts";
+import { createDecoys } from "./decoy.ts";
+import { createDispatcher } from "./dispatch.ts";
+import { createHealth } from "./health.ts";
+import { resolveLimits, type ServeLimits, time } from "./limits.ts";
+import { type Listener, listen, type ServeTls } from "./listener.ts";
+
+/** Options of {@link serve}. */
+export interface ServeOptions<S extends readonly AnyService[]> extends GuardSettings {
+  /** The services to serve; each at most once. */
+  readonly services: S & CheckedServices<S>;
+  /** A verifier for every credential that the services require. */
+  readonly verifiers: VerifiersFor<S>;
+  /** Port to listen on; 0 takes a free one. */
+  readonly port: number;
+  /** Address to listen on. Default `127.0.0.1`: reachable from this machine only. */
+  readonly host?: string;
+  /** Certificate and key for TLS, and `requestCert` with `ca` for client certificates. Default: plaintext. */
+  readonly tls?: ServeTls;
+  /** Web pages that may call. Default: none; what a browser sends is refused. */
+  readonly browsers?: BrowserOptions;
+  /** Limits of the listener. Those of messages are `readMaxBytes` and `openReadMaxBytes`. */
+  readonly limits?: ServeLimits;
+  /** Whether to serve gRPC's health service, which anybody may call. Default true. */
+  readonly health?: boolean;
+  /** Closes the server when aborted, as `close()` does. */
+  readonly shutdownSignal?: AbortSignal;
+}
+
+/** Options of {@link Server.close}. */
+export interface CloseOptions {
+  /**
+   * How long open calls may take to finish, in milliseconds. Then their
+   * handlers' signals are aborted, and half a second later their connections
+   * are closed. Default 10,000.
+   */
+  readonly graceMs?: number;
+}
+
+/** A running server. Made by {@link serve}. */
+export interface Server extends AsyncDisposable {
+  /** Base URL for clients on this machine, such as `http://127.0.0.1:9091`. */
+  readonly url: string;
+  /** Number of the port. */
+  readonly port: number;
+  /** Returns how many calls of each RPC were allowed and refused. */
+  counters(): readonly DecisionCount[];
+  /**
+   * Shuts down: health tells NOT_SERVING, open calls finish, new ones are
+   * refused with Unavailable, and no connection is taken. Resolves when
+   * everything is closed. A further call waits for the same shutdown.
+   *
+   * @throws TypeError if `graceMs` is no number of milliseconds.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** How long handlers have to answer once their signals are aborted. */
+const abortedMs = 500;
+
+/**
+ * Serves guarded services on one port, which speaks gRPC, gRPC-web and Connect,
+ * over HTTP/1.1 and HTTP/2.
+ *
+ * ```ts
+ * const server = await serve({
+ *   services: [service(mailboxPolicy, handlers)],
+ *   verifiers: { session: verifySession },
+ *   port: 9091,
+ * });
+ * ```
+ *
+ * @throws TypeError for what {@link createGuard} refuses, and for a limit, an
+ * origin or a host out of its range.
+ * @throws the error of the operating system if the port cannot be opened, or
+ * the certificate cannot be used.
+ */
+export async function serve<const S extends readonly AnyService[]>(
+  options: ServeOptions<S>,
+): Promise<Server> {
+  const health = options.health === false ? undefined : createHealth();
+  const services: readonly AnyService[] =
+    health === undefined ? options.services : [...options.services, health.service];
+  const guard = guardOf(services, options.verifiers, options);
+  const limits = resolveLimits(options.limits ?? {}, new Set(guard.methods));
+  const lists = corsLists(services);
+  const stopping = new AbortController();
+  const routerOptions: ConnectRouterOptions = {
+    acceptCompression: [compressionGzip, compressionBrotli],
+    writeMaxBytes: limits.writeMaxBytes,
+    shutdownSignal: stopping.signal,
+  };
+  const router = createConnectRouter(routerOptions);
+  guard.routes(router);
+  const dispatcher = createDispatcher({
+    guard,
+    handlers: router.handlers,
+    decoys: createDecoys(routerOptions),
+    browserGate: createBrowserGate(options.browsers, lists),
+    limits,
+    alwaysServed: new Set(health?.service.policy.service.methods),
+  });
+  const host = options.host ?? "127.0.0.1";
+  const listener = await listen({
+    port: options.port,
+    host,
+    tls: options.tls,
+    limits,
+    onExchange: dispatcher.onExchange,
+  });
+
+  let closing: Promise<void> | undefined;
+  const close = async (given: CloseOptions = {}): Promise<void> => {
+    const graceMs = time("graceMs", given.graceMs, 10_000);
+    closing ??= (async () => {
+      health?.stop();
+      dispatcher.drain();
+      listener.drain();
+      await shutDown(listener, stopping, graceMs);
+    })();
+    return closing;
+  };
+  closeOnAbort(options.shutdownSignal, close, listener.closed);
+  return {
+    url: `${options.tls === undefined ? "http" : "https"}://${urlHost(host)}:${listener.port}`,
+    port: listener.port,
+    counters: () => guard.counters(),
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+/** Waits for a drained listener to close, and makes it close when the time is over. */
+async function shutDown(
+  listener: Listener,
+  stopping: AbortController,
+  graceMs: number,
+): Promise<void> {
+  const reason = new ConnectError("The server is shutting down.", Code.Unavailable);
+  let destroying: ReturnType<typeof setTimeout> | undefined;
+  const aborting = setTimeout(() => {
+    stopping.abort(reason);
+    destroying = setTimeout(() => listener.destroy(), abortedMs);
+  }, graceMs);
+  await listener.closed;
+  clearTimeout(aborting);
+  clearTimeout(destroying);
+}
+
+function closeOnAbort(
+  signal: AbortSignal | undefined,
+  close: () => Promise<void>,
+  closed: Promise<void>,
+): void {
+  const onAbort = () => void close();
+  if (signal?.aborted === true) {
+    onAbort();
+  }
+  signal?.addEventListener("abort", onAbort, { once: true });
+  closed.then(() => signal?.removeEventListener("abort", onAbort));
+}
+
+/** A host as clients on this machine reach it. */
+function urlHost(host: string): string {
+  if (host === "0.0.0.0") {
+    return "127.0.0.1";
+  }
+  const reachable = host === "::" ? "::1" : host;
+  return isIPv6(reachable) ? `[${reachable}]` : reachable;
+}
