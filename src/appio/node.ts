@@ -1,3 +1,18 @@
+export type {
+  ChildCommand,
+  ChildExit,
+  ChildHandle,
+  ChildLine,
+  SpawnOptions,
+} from "./launch/child.ts";
+export { spawnWithToken } from "./launch/child.ts";
+export type {
+  LaunchRequest,
+  PluginType,
+  SuperExecEvent,
+  SuperExecOptions,
+} from "./launch/superexec.ts";
+export { runSuperExec } from "./launch/superexec.ts";
 export type { AppInputs, Inputs } from "./state/inputs.ts";
 export type { Instructions, PushedMessages } from "./state/instructions.ts";
 export type { LinkState, LinkStateOptions } from "./state/link-state.ts";
@@ -11,3 +26,5 @@ export type { RequestedStatus, Runs } from "./state/runs.ts";
 export type { StoredMessage } from "./state/stored-message.ts";
 export type { SuperLink, SuperLinkOptions } from "./superlink/superlink.ts";
 export { startSuperLink } from "./superlink/superlink.ts";
+export type { SuperNode, SuperNodeOptions } from "./supernode/supernode.ts";
+export { startSuperNode } from "./supernode/supernode.ts";

@@ -1,0 +1,44 @@
+import { type AnySqlDatabase, type Authority, migrate } from "../../authority/index.ts";
+import { createNodeApps, type NodeApps } from "./node-apps.ts";
+import { createNodeInbox, type NodeInbox } from "./node-inbox.ts";
+import { createNodeLifetime } from "./node-lifetime.ts";
+import { type NodeTables, nodeSchema } from "./node-tables.ts";
+
+/**
+ * What a node knows (contract 6.5): runs, messages, replies, objects and who works on them. One half faces the
+ * SuperLink, the other the node's ClientApps.
+ */
+export interface NodeState {
+  readonly inbox: NodeInbox;
+  readonly apps: NodeApps;
+}
+
+/** Options of {@link createNodeState}. */
+export interface NodeStateOptions {
+  /** Where the state is kept, in tables of its own; `:memory:` on a node, whose state ends with it. */
+  readonly database: AnySqlDatabase;
+  /** Issues the tokens of the node's ClientApps; on the same database, so that a token and what follows from it are one. */
+  readonly authority: Authority;
+  /** The clock, in milliseconds since the epoch. Default: `Date.now`. */
+  readonly now?: () => number;
+  /** Told when some reply may be ready to be forwarded. Default: nobody. */
+  readonly onReply?: () => void;
+}
+
+/**
+ * Creates the tables if they are not there, and returns the state.
+ *
+ * Differences to Flower's (design section 6): a ClientApp takes one message, and no other is marked as taken; a message
+ * whose ClientApp ends before it takes it is launched again at most 3 times; a message whose ClientApp ends after that
+ * without a complete reply is answered with error code 8; a reply is forwarded only when all of its objects are here.
+ */
+export async function createNodeState(options: NodeStateOptions): Promise<NodeState> {
+  const { authority, now = Date.now, onReply = () => {} } = options;
+  await migrate(options.database, nodeSchema);
+  const database = options.database.withTables<NodeTables>();
+  const lifetime = createNodeLifetime({ authority, now, onReply });
+  return {
+    inbox: createNodeInbox({ database, lifetime }),
+    apps: createNodeApps({ database, authority, lifetime, now, onReply }),
+  };
+}

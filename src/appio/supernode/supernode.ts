@@ -1,0 +1,185 @@
+import { generateKeyPair } from "node:crypto";
+import { promisify } from "node:util";
+import type { Transport } from "@connectrpc/connect";
+import { createAuthority, openSqlite } from "../../authority/index.ts";
+import type { DecisionCount } from "../../guard/decisions.ts";
+import { serve } from "../../serve/serve.ts";
+import type { ConfigValues } from "../runtime/config-values.ts";
+import {
+  heartbeatCallTimeoutSeconds,
+  heartbeatIntervalSeconds,
+  startHeartbeat,
+} from "../runtime/heartbeat.ts";
+import type { RetryOptions } from "../runtime/retry.ts";
+import type { PullObjectsOptions } from "../runtime/transfer.ts";
+import { clientAppIoService } from "./client-app-io.ts";
+import { connectToFleet, type FleetLink } from "./fleet-link.ts";
+import { type NodeWork, textOf } from "./message-intake.ts";
+import { createBell, runLoops } from "./node-loops.ts";
+import { createNodeState } from "./node-state.ts";
+
+/** Options of {@link startSuperNode}. Intervals have Flower's values as defaults. */
+export interface SuperNodeOptions {
+  /** The SuperLink's Fleet: its URL (gRPC), or a transport to it. */
+  readonly fleet: string | Transport;
+  /** Port of ClientAppIo; 0 lets the system choose. Default: 9094. */
+  readonly clientAppIoPort?: number;
+  /** Host that ClientAppIo listens on. Default: 127.0.0.1. */
+  readonly host?: string;
+  /** The node's own configuration, which its ClientApps see. Default: empty. */
+  readonly nodeConfig?: ConfigValues;
+  /** Pause after the SuperLink had no message, in milliseconds. Default: 3000. */
+  readonly pollIntervalMs?: number;
+  /** How often expired tokens are looked for while replies are awaited, in milliseconds. Default: 500. */
+  readonly replyPollIntervalMs?: number;
+  /** How many messages the node handles at a time. Default: 1, as Flower's node. */
+  readonly maxConcurrentMessages?: number;
+  /** How objects are pulled from the SuperLink; see `pullObjects`. */
+  readonly pulling?: PullObjectsOptions;
+  /** How calls to the SuperLink are repeated; see `createRetry`. */
+  readonly retry?: RetryOptions;
+  /** Receives the node's remarks, one line each. Default: nobody. */
+  readonly onLog?: (line: string) => void;
+  /** Milliseconds since the epoch. Default: `Date.now`. */
+  readonly now?: () => number;
+  /** Stops the node. */
+  readonly signal?: AbortSignal;
+}
+
+/** A running SuperNode. */
+export interface SuperNode {
+  readonly nodeId: bigint;
+  /** URL of the node's ClientAppIo, for SuperExecs and ClientApps. */
+  readonly clientAppIoUrl: string;
+  /** Settles when the node has ended: rejects when the SuperLink refused it. Need not be watched. */
+  readonly ended: Promise<void>;
+  /** Calls allowed and refused per RPC of ClientAppIo. */
+  counters(): readonly DecisionCount[];
+  /** Stops the node: no further messages, deactivation, unregistration; resolves when it has ended. Never rejects. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a SuperNode (contract 8.8): serves ClientAppIo, registers at the SuperLink under a new key, and moves messages
+ * and replies between the two until it is stopped. All that it knows is in memory. Waits for a SuperLink that is
+ * unavailable.
+ *
+ * @throws TypeError when an option is not usable
+ * @throws Error when the port is taken; ConnectError when the SuperLink refuses the node; the reason of `signal` when it
+ * is aborted first
+ */
+export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNode> {
+  const { maxConcurrentMessages = 1, now = Date.now, onLog = () => {} } = options;
+  if (!Number.isInteger(maxConcurrentMessages) || maxConcurrentMessages < 1) {
+    throw new TypeError('"maxConcurrentMessages" must be a positive integer');
+  }
+  const stopping = new AbortController();
+  const signal = AbortSignal.any([stopping.signal, ...(options.signal ? [options.signal] : [])]);
+  let failure: Error | undefined;
+  const fail = (error: unknown) => {
+    if (!signal.aborted) {
+      failure = error instanceof Error ? error : new Error(textOf(error));
+      stopping.abort(failure);
+    }
+  };
+  await using opened = new AsyncDisposableStack();
+
+  const database = await openSqlite({ path: ":memory:" });
+  opened.defer(() => database.close());
+  const authority = await createAuthority({ database, now });
+  const bell = createBell(signal);
+  const { inbox, apps } = await createNodeState({ database, authority, now, onReply: bell.ring });
+
+  const server = await serve({
+    services: [clientAppIoService({ apps, authority })],
+    verifiers: { appToken: authority.verifier },
+    port: options.clientAppIoPort ?? 9094,
+    host: options.host ?? "127.0.0.1",
+  });
+  opened.defer(() => server.close());
+
+  const fleet = connectToFleet({
+    fleet: options.fleet,
+    signal,
+    ...(options.retry ? { retry: options.retry } : {}),
+  });
+  opened.defer(() => fleet.close());
+  const nodeId = await register(fleet, opened, onLog);
+
+  const work: NodeWork = {
+    fleet,
+    inbox,
+    nodeId,
+    nodeConfig: options.nodeConfig ?? {},
+    pulling: options.pulling ?? {},
+    signal,
+    onLog,
+  };
+  const heartbeat = startHeartbeat({
+    beat: async (ending) => {
+      const { success } = await fleet.client.sendNodeHeartbeat(
+        { node: { nodeId }, heartbeatInterval: heartbeatIntervalSeconds },
+        { signal: ending, timeoutMs: heartbeatCallTimeoutSeconds * 1000 },
+      );
+      return success;
+    },
+    onLost: () => fail(new Error("The SuperLink does not know this node any more.")),
+    onFailure: (error) => onLog(`A heartbeat failed: ${error.message}`),
+  });
+  opened.defer(() => heartbeat.stop());
+
+  const loops = runLoops(work, bell, {
+    pollIntervalMs: options.pollIntervalMs ?? 3_000,
+    replyPollIntervalMs: options.replyPollIntervalMs ?? 500,
+    maxConcurrentMessages,
+  });
+  const resources = opened.move();
+  const ended = (async () => {
+    await Promise.all(loops.map((loop) => loop.catch(fail)));
+    await resources.disposeAsync();
+    if (failure !== undefined) {
+      throw failure;
+    }
+  })();
+  ended.catch(() => {});
+  return {
+    nodeId,
+    clientAppIoUrl: server.url,
+    ended,
+    counters: () => server.counters(),
+    close() {
+      stopping.abort(new Error("The node was stopped."));
+      return ended.catch(() => {});
+    },
+  };
+}
+
+/** Registers and activates the node, and defers the opposite of both. */
+async function register(
+  fleet: FleetLink,
+  opened: AsyncDisposableStack,
+  onLog: (line: string) => void,
+): Promise<bigint> {
+  const publicKey = await newPublicKey();
+  const lastly = (what: string, attempt: () => Promise<unknown>) =>
+    opened.defer(async () => {
+      await attempt().catch((error) => onLog(`Could not ${what} the node: ${textOf(error)}`));
+    });
+  const { nodeId } = await fleet.call((call) => fleet.client.registerNode({ publicKey }, call));
+  lastly("unregister", () =>
+    fleet.lastCall((call) => fleet.client.unregisterNode({ nodeId }, call)),
+  );
+  await fleet.call((call) =>
+    fleet.client.activateNode({ publicKey, heartbeatInterval: heartbeatIntervalSeconds }, call),
+  );
+  lastly("deactivate", () =>
+    fleet.lastCall((call) => fleet.client.deactivateNode({ nodeId }, call)),
+  );
+  return nodeId;
+}
+
+/** Flower's nodes make themselves a key on P-384 and send it as PEM; nothing is signed with it here. */
+async function newPublicKey(): Promise<Uint8Array> {
+  const { publicKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-384" });
+  return new TextEncoder().encode(publicKey.export({ type: "spki", format: "pem" }).toString());
+}
