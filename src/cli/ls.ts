@@ -37,7 +37,7 @@ function toRow(run: Run): readonly string[] {
   return [
     run.runId.toString(),
     run.runType,
-    `${run.fabId} ${run.fabVersion}`,
+    run.fabId === "" ? run.fabHash.slice(0, 12) : `${run.fabId} ${run.fabVersion}`,
     subStatus === "" ? status : `${status}: ${subStatus}`,
     since,
     details,

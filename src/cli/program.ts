@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { appCommand } from "./app.ts";
+import { decisionsCommand } from "./decisions.ts";
 import { CommandError, exitCode } from "./exit-code.ts";
 import { logCommand } from "./log.ts";
 import { lsCommand } from "./ls.ts";
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     lsCommand(),
     logCommand(),
     stopCommand(),
+    decisionsCommand(),
     policyCommand(),
   ];
   for (const command of commands) program.addCommand(inheriting(command, program));

@@ -100,8 +100,10 @@ async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
       ...{ serverAppIoUrl, fleetUrl, controlUrl },
       operatorTokenFile: operator.file,
     });
-    const early = await Promise.race([lifetime.ended, superExec?.ended ?? never()]);
-    if (typeof early === "string") throw new CommandError(`The SuperExec has gone: ${early}.`);
+    await Promise.race([
+      lifetime.ended,
+      ...(superExec === undefined ? [] : [superExec.ended.then(hasGone)]),
+    ]);
   } finally {
     await superExec?.stop();
     await superLink.close();
@@ -115,6 +117,6 @@ function intervals({ superexecPollMs, replyPollMs }: SuperLinkCommandOptions): s
   ];
 }
 
-function never(): Promise<never> {
-  return new Promise(() => {});
+function hasGone(how: string): never {
+  throw new CommandError(`The SuperExec has gone: ${how}.`);
 }

@@ -1,0 +1,126 @@
+import { Command, Option } from "commander";
+import type { ConfigValues } from "../appio/runtime/config-values.ts";
+import { CommandError } from "./exit-code.ts";
+import { untilTold } from "./lifetime.ts";
+import { printJson } from "./output.ts";
+import {
+  collectSettings,
+  parseCount,
+  parseMilliseconds,
+  parsePort,
+  parseServiceUrl,
+} from "./parameters.ts";
+import { startSubprocess } from "./subprocess.ts";
+
+interface SuperNodeCommandOptions {
+  readonly superlink: string;
+  readonly host: string;
+  readonly port: number;
+  readonly nodeConfig?: ConfigValues;
+  readonly isolation: "subprocess" | "process";
+  readonly pollIntervalMs?: number;
+  readonly replyPollMs?: number;
+  readonly maxConcurrent?: number;
+  readonly superexecPollMs?: number;
+  readonly watchStdin?: boolean;
+}
+
+/** `countersign supernode`: a node that serves ClientAppIo and works for a SuperLink. */
+export function superNodeCommand(): Command {
+  return new Command("supernode")
+    .description(
+      "Take a SuperLink's messages and serve ClientAppIo to the ClientApps that answer them.",
+    )
+    .addOption(
+      new Option("--superlink <url>", "the SuperLink's Fleet")
+        .argParser(parseServiceUrl)
+        .default("http://127.0.0.1:9092"),
+    )
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .addOption(
+      new Option("--port <port>", "port of ClientAppIo").argParser(parsePort).default(9094),
+    )
+    .addOption(
+      new Option(
+        "--node-config <key=value>",
+        "configuration that ClientApps see; may be repeated",
+      ).argParser(collectSettings),
+    )
+    .addOption(
+      new Option(
+        "--isolation <mode>",
+        "subprocess: start a SuperExec; process: one is started elsewhere",
+      )
+        .choices(["subprocess", "process"])
+        .default("subprocess"),
+    )
+    .addOption(
+      new Option(
+        "--poll-interval-ms <ms>",
+        "pause after the SuperLink had no message (default: 3000)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option(
+        "--reply-poll-ms <ms>",
+        "how often crashed ClientApps are looked for (default: 500)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option("--max-concurrent <n>", "messages handled at a time (default: 1)").argParser(
+        parseCount,
+      ),
+    )
+    .addOption(
+      new Option(
+        "--superexec-poll-ms <ms>",
+        "how often the SuperExec polls (default: 1000)",
+      ).argParser(parseMilliseconds),
+    )
+    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
+    .action(runSuperNode);
+}
+
+async function runSuperNode(options: SuperNodeCommandOptions): Promise<void> {
+  const { startSuperNode } = await import("../appio/supernode/supernode.ts");
+  using lifetime = untilTold(options);
+  const { pollIntervalMs, replyPollMs, maxConcurrent, superexecPollMs, nodeConfig } = options;
+  const superNode = await startSuperNode({
+    fleet: options.superlink,
+    host: options.host,
+    clientAppIoPort: options.port,
+    onLog: (line) => process.stderr.write(`${line}\n`),
+    signal: lifetime.signal,
+    ...(nodeConfig === undefined ? {} : { nodeConfig }),
+    ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
+    ...(replyPollMs === undefined ? {} : { replyPollIntervalMs: replyPollMs }),
+    ...(maxConcurrent === undefined ? {} : { maxConcurrentMessages: maxConcurrent }),
+  }).catch((error: unknown) => {
+    // Told to stop before it was ready: nothing has failed.
+    if (lifetime.signal.aborted) return undefined;
+    throw error;
+  });
+  if (superNode === undefined) return;
+  const { nodeId, clientAppIoUrl } = superNode;
+  const poll = superexecPollMs === undefined ? [] : ["--poll-interval-ms", String(superexecPollMs)];
+  const superExec =
+    options.isolation === "subprocess"
+      ? startSubprocess(["superexec", "clientapp", "--appio", clientAppIoUrl, ...poll])
+      : undefined;
+  try {
+    printJson({ kind: "ready", service: "supernode", nodeId, clientAppIoUrl });
+    await Promise.race([
+      lifetime.ended,
+      superNode.ended,
+      ...(superExec === undefined ? [] : [superExec.ended.then(hasGone)]),
+    ]);
+  } finally {
+    await superExec?.stop();
+    await superNode.close();
+    printJson({ kind: "decisions", counters: superNode.counters().map((count) => ({ ...count })) });
+  }
+}
+
+function hasGone(how: string): never {
+  throw new CommandError(`The SuperExec has gone: ${how}.`);
+}
