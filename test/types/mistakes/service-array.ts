@@ -1,0 +1,5 @@
+import { createGuard, type Service } from "countersign";
+import { mailbox } from "./mailbox.ts";
+
+const services: Service[] = [mailbox];
+export const guard = createGuard({ services, verifiers: {} });
