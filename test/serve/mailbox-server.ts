@@ -1,0 +1,123 @@
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  credential,
+  definePolicy,
+  open,
+  parseToken,
+  refusal,
+  requires,
+  service,
+  type Token,
+} from "countersign";
+import { serve, type Server, type ServeOptions } from "countersign/serve";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+
+/** The credential of the tests: a session of a mailbox. */
+export const session = credential("session", {
+  header: "mailbox-session",
+  secretField: "session",
+  claims: { mailboxId: "bigint" },
+});
+
+export const mailboxPolicy = definePolicy(Mailbox, {
+  getBulletin: open,
+  openSession: open,
+  countLetters: requires(session),
+  sendLetter: requires(session),
+  watchLetters: requires(session),
+  importLetters: requires(session),
+  converse: requires(session),
+});
+
+/** The token of mailbox 7, which {@link serveMailbox} accepts. */
+export const token: Token = parseToken("letmein");
+export const header = { "mailbox-session": token };
+
+/** What happened in the handlers of one server. */
+export interface MailboxLog {
+  /** Names of the handlers that began, in order. */
+  readonly began: string[];
+  /** Signals of the calls of watchLetters, in order. */
+  readonly watches: AbortSignal[];
+  /** Lets the calls of sendLetter answer that wait for it, if the server was told to hold them. */
+  release(): void;
+}
+
+export interface MailboxServer extends AsyncDisposable {
+  readonly server: Server;
+  readonly log: MailboxLog;
+}
+
+type Extra = Omit<Partial<ServeOptions<readonly []>>, "services" | "verifiers">;
+
+/** Serves the Mailbox with handlers that note that they ran. */
+export async function serveMailbox(
+  options: Extra & { readonly holdSendLetter?: boolean } = {},
+): Promise<MailboxServer> {
+  const began: string[] = [];
+  const watches: AbortSignal[] = [];
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const { holdSendLetter = false, ...rest } = options;
+  const server = await serve({
+    port: 0,
+    ...rest,
+    services: [
+      service(mailboxPolicy, {
+        getBulletin: () => {
+          began.push("getBulletin");
+          return { text: "hello" };
+        },
+        openSession: ({ key }) => {
+          began.push("openSession");
+          return { session: key === "" ? "" : token };
+        },
+        countLetters: () => {
+          began.push("countLetters");
+          return { count: 3 };
+        },
+        sendLetter: async (_, { caller }) => {
+          began.push("sendLetter");
+          if (holdSendLetter) {
+            await held;
+          }
+          return { mailboxId: caller.mailboxId };
+        },
+        watchLetters: async function* ({ limit }, { signal }) {
+          began.push("watchLetters");
+          watches.push(signal);
+          for (let i = 0; limit === 0 || i < limit; i++) {
+            yield { letter: { text: `letter ${i}` } };
+            if (limit === 0) {
+              await delay(60_000, undefined, { signal });
+            }
+          }
+        },
+        importLetters: async (requests) => {
+          began.push("importLetters");
+          let count = 0;
+          for await (const _ of requests) {
+            count++;
+          }
+          return { count };
+        },
+        converse: async function* (requests) {
+          began.push("converse");
+          for await (const { letter } of requests) {
+            yield { letter: { text: `re: ${letter?.text}` } };
+          }
+        },
+      }),
+    ],
+    verifiers: {
+      session: (presented) => (presented === token ? { mailboxId: 7n } : refusal("unknown")),
+    },
+  });
+  return {
+    server,
+    log: { began, watches, release },
+    [Symbol.asyncDispose]: () => server.close({ graceMs: 1 }),
+  };
+}
