@@ -33,6 +33,7 @@ export const countersign: readonly string[] = [
 export class Processes {
   readonly #signal: AbortSignal;
   readonly #long: { readonly running: Running; readonly child: ChildProcess }[] = [];
+  #isStopping = false;
   #fail: (error: unknown) => void = () => {};
   /** Rejects when a process that should stay has gone. Never resolves. */
   readonly failure: Promise<never>;
@@ -50,10 +51,11 @@ export class Processes {
   async start(name: string, ...parameters: readonly string[]): Promise<Event> {
     const { running, child } = this.#spawn(name, parameters);
     this.#long.push({ running, child });
-    running.ended.then(
-      () => this.#fail(new Error(`${name} has stopped`)),
-      (error: unknown) => this.#fail(error),
-    );
+    running.ended
+      .then(() => {
+        if (!this.#isStopping) throw new Error(`${name} has stopped`);
+      })
+      .catch((error: unknown) => this.#fail(error));
     return running.event(({ kind }) => kind === "ready");
   }
 
@@ -77,7 +79,8 @@ export class Processes {
 
   /** Stops what was started, the last first, and waits until all are gone. */
   async stop(): Promise<void> {
-    for (const { running, child } of this.#long.reverse()) {
+    this.#isStopping = true;
+    for (const { running, child } of this.#long.toReversed()) {
       child.stdin?.end();
       const kill = setTimeout(() => child.kill("SIGKILL"), stopGraceMs);
       await running.ended.catch(() => {});

@@ -1,3 +1,10 @@
+export type { AppProcessOptions, AppProcessOutcome } from "./launch/app-process.ts";
+export { runAppProcess } from "./launch/app-process.ts";
+export type { AppBundle } from "./launch/bundle.ts";
+export { bundleId, readBundle } from "./launch/bundle.ts";
+export type { InstalledBundle } from "./launch/bundle-install.ts";
+export { installBundle, loadEntryPoint } from "./launch/bundle-install.ts";
+export { packBundle } from "./launch/bundle-pack.ts";
 export type {
   ChildCommand,
   ChildExit,
@@ -6,6 +13,8 @@ export type {
   SpawnOptions,
 } from "./launch/child.ts";
 export { spawnWithToken } from "./launch/child.ts";
+export type { LaunchInput } from "./launch/launch-input.ts";
+export { readLaunchInput } from "./launch/launch-input.ts";
 export type {
   LaunchRequest,
   PluginType,
