@@ -40,7 +40,6 @@ function generateClient(output: Output, service: DescService): void {
   const { f } = output;
   f.print(f.jsDoc(service));
   generateHead(output, service);
-  f.print();
   generateConstructor(output, service);
   for (const method of service.methods) {
     f.print();
@@ -56,18 +55,21 @@ function generateHead({ f, names, runtimeImport, target }: Output, service: Desc
   const AnyPolicy = f.import("AnyPolicy", runtimeImport, true);
   const parameters = ["<", names.own("P"), " extends ", AnyPolicy, " = ", AnyPolicy, ">"];
   const Client = f.import("Client", "@connectrpc/connect", true);
+  const Service = f.importSchema(service, true);
+  // A service without RPCs needs no field: an unused one would not compile.
+  const hasField = service.methods.length > 0;
   switch (target) {
     case "ts":
       f.print(f.export("class", className), parameters, " {");
-      f.print("  readonly #client: ", Client, "<typeof ", f.importSchema(service, true), ">;");
+      f.print(hasField ? ["  readonly #client: ", Client, "<typeof ", Service, ">;\n"] : []);
       break;
     case "js":
       f.print(f.export("class", className), " {");
-      f.print("  #client;");
+      f.print(hasField ? "  #client;\n" : []);
       break;
     case "dts":
       f.print(f.export("declare class", className), parameters, " {");
-      f.print("  #private;");
+      f.print(hasField ? "  #private;\n" : []);
       break;
   }
 }
@@ -106,7 +108,8 @@ function generateConstructor(
     const create = f.import("createServiceClient", runtimeImport);
     const types = target === "ts" ? ["<", Service, ", ", P, ">"] : "";
     const rest = [policy, ", ", transport, ", ", credentials, ", ", options];
-    f.print("    this.#client = ", create, types, "(", f.importSchema(service), ", ", rest, ");");
+    const keep = service.methods.length > 0 ? "this.#client = " : "";
+    f.print("    ", keep, create, types, "(", f.importSchema(service), ", ", rest, ");");
     f.print("  }");
   }
 }
