@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import type { Readable } from "node:stream";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
 import { transportTo } from "../../client/located-transport.ts";
+import type { Sha256Hasher } from "../objects/object-id.ts";
 import type { LoadedApp } from "../runtime/load-app.ts";
 import { readLaunchInput } from "./launch-input.ts";
 import type { PluginType } from "./superexec.ts";
@@ -55,10 +57,15 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
   const directory = options.bundleDirectory ?? (await mkdtemp(join(tmpdir(), "countersign-app-")));
   const loadApp = (fab: Fab): Promise<LoadedApp> => loadBundle(fab, pluginType, directory);
   try {
-    const common = { transport, token: input.token, loadApp, onLog, signal };
+    const createSha256 = (): Sha256Hasher => createHash("sha256");
+    const common = { transport, token: input.token, loadApp, onLog, signal, createSha256 };
     if (pluginType === "serverapp") {
       const { runServerApp } = await import("../runtime/run-server-app.ts");
-      return await runServerApp({ ...common, captureLog: captureOutput });
+      return await runServerApp({
+        ...common,
+        captureLog: captureOutput,
+        ...(options.replyPollMs === undefined ? {} : { replyPollMs: options.replyPollMs }),
+      });
     }
     const { runClientApp } = await import("../runtime/run-client-app.ts");
     return await runClientApp(common);
