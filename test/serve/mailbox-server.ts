@@ -9,7 +9,7 @@ import {
   service,
   type Token,
 } from "countersign";
-import { serve, type Server, type ServeOptions } from "countersign/serve";
+import { type ServeOptions, type Server, serve } from "countersign/serve";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 
 /** The credential of the tests: a session of a mailbox. */
