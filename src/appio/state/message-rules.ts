@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Message, Metadata, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { isObjectId } from "../objects/object-id.ts";
-import { postOrder } from "./object-trees.ts";
+import { postOrder } from "../objects/object-tree.ts";
 import { superLinkNodeId } from "./random-id.ts";
 
 /** A message that has passed the rules, and the tree of its objects. */
@@ -97,7 +97,7 @@ function commonFaults(metadata: Metadata, nowMs: number): string[] {
 }
 
 function treeFaults({ messageId }: Metadata, tree: ObjectTree): string[] {
-  for (const { objectId } of postOrder(tree)) {
+  for (const objectId of postOrder(tree)) {
     if (!isObjectId(objectId)) {
       return ["an object id is not 64 hexadecimal characters"];
     }

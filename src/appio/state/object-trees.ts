@@ -15,7 +15,7 @@ export async function announceTrees(
 ): Promise<string[]> {
   const nodes = new Map<string, ObjectTree>();
   for (const tree of trees) {
-    for (const node of postOrder(tree)) {
+    for (const node of nodesOf(tree)) {
       if (!nodes.has(node.objectId)) {
         nodes.set(node.objectId, node);
       }
@@ -68,7 +68,7 @@ async function announceBatch(
 }
 
 /** Yields the nodes of a tree, children before parents, at any depth. */
-export function* postOrder(tree: ObjectTree): Generator<ObjectTree> {
+function* nodesOf(tree: ObjectTree): Generator<ObjectTree> {
   const path = [{ node: tree, next: 0 }];
   for (let step = path.at(-1); step !== undefined; step = path.at(-1)) {
     const child = step.node.children[step.next];

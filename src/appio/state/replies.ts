@@ -1,5 +1,6 @@
 import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import { ttlToleranceSeconds } from "../objects/message.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { forgetInstruction, forgetReply } from "./forget-messages.ts";
 import { holdRunning } from "./liveness.ts";
@@ -54,9 +55,6 @@ export interface Replies {
    */
   confirm(runId: bigint, messageId: string): Promise<void>;
 }
-
-/** A reply may outlive its instruction by this much: clocks and rounding, in seconds; Flower's tolerance. */
-const ttlToleranceSeconds = 0.1;
 
 /** Creates the part of the state that keeps replies. */
 export function createReplyState(core: StateCore): Replies {

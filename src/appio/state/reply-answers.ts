@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
-import { type ErrorReplyCode, makeErrorReply } from "./error-reply.ts";
+import { type ErrorReplyCause, makeErrorReply } from "./error-reply.ts";
 import { forgetInstruction, forgetReply } from "./forget-messages.ts";
 import { batches } from "./object-trees.ts";
 import { addOwnObject, hasObject } from "./objects.ts";
@@ -57,13 +57,16 @@ async function answerTo(
   const { runId, id, nowMs } = question;
   if (reply === undefined) {
     if (instruction === undefined || instruction.expires_at <= nowMs / 1000) {
-      return storeErrorReply(tx, question, 3, instruction);
+      return storeErrorReply(tx, question, "messageUnavailable", instruction);
     }
-    return instruction.isReachable ? undefined : storeErrorReply(tx, question, 5, instruction);
+    return instruction.isReachable
+      ? undefined
+      : storeErrorReply(tx, question, "nodeUnavailable", instruction);
   }
   if (reply.expires_at + retentionSeconds <= nowMs / 1000) {
     await forgetReply(tx, runId, reply.message_id);
-    return storeErrorReply(tx, question, reply.is_error === 1n ? 3 : 4, instruction);
+    const cause = reply.is_error === 1n ? "messageUnavailable" : "replyMessageUnavailable";
+    return storeErrorReply(tx, question, cause, instruction);
   }
   if (await hasObject(tx, runId, reply.message_id)) {
     return decodeMessage(reply);
@@ -121,11 +124,11 @@ async function findReplies(
 async function storeErrorReply(
   tx: StateTransaction,
   { runId, id, nowMs }: Question,
-  code: ErrorReplyCode,
+  cause: ErrorReplyCause,
   instruction: Instruction | undefined,
 ): Promise<StoredMessage | undefined> {
   const metadata = instruction && decodeMessage(instruction).message.metadata;
-  const reply = makeErrorReply(code, id, metadata, nowMs);
+  const reply = makeErrorReply(cause, id, metadata, nowMs);
   const { numInsertedOrUpdatedRows } = await tx.query
     .insertInto("reply")
     .values({

@@ -1,0 +1,144 @@
+import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
+import {
+  contentsOf,
+  type DeflatedObject,
+  deflate,
+  treeOf,
+} from "../../../src/appio/objects/deflate.ts";
+import { Message } from "../../../src/appio/objects/message.ts";
+import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
+import { createLinkState } from "../../../src/appio/state/link-state.ts";
+import { createAuthority } from "../../../src/authority/authority.ts";
+import type { AnySqlDatabase } from "../../../src/authority/sql-database.ts";
+import { openSqlite } from "../../../src/authority/sqlite.ts";
+import type { Token } from "../../../src/policy/token.ts";
+
+/** The instant at which the clocks of these tests start, in milliseconds since the epoch. */
+export const startMs = Date.UTC(2026, 10, 23);
+
+/** A clock that stands until it is moved. */
+export function createClock() {
+  let nowMs = startMs;
+  return {
+    now: () => nowMs,
+    advance(seconds: number) {
+      nowMs += seconds * 1000;
+    },
+  };
+}
+
+/** A message as it is pushed, and its objects. */
+export interface Draft {
+  readonly id: string;
+  readonly message: ReturnType<Message["toProto"]>;
+  readonly tree: ReturnType<typeof treeOf>;
+  readonly object: DeflatedObject;
+}
+
+/** A link state on a database of its own, and short ways to bring it where a test begins. */
+export async function createWorld(path = ":memory:", clock = createClock()) {
+  const database: AnySqlDatabase = await openSqlite({ path });
+  const { now } = clock;
+  const authority = await createAuthority({ database, now });
+  const state = await createLinkState({ database, authority, now });
+
+  const world = {
+    ...{ database, authority, state, clock },
+    async pendingRun(): Promise<bigint> {
+      const [runId] = await state.runs.create({ fab: fabBytes });
+      return runId ?? 0n;
+    },
+    async startingRun(): Promise<{ runId: bigint; token: Token }> {
+      const runId = await world.pendingRun();
+      const token = await state.runs.claim(runId);
+      if (token === undefined) {
+        throw new Error("the run could not be claimed");
+      }
+      return { runId, token };
+    },
+    async runningRun(): Promise<{ runId: bigint; token: Token }> {
+      const run = await world.startingRun();
+      await state.inputs.start(run.runId);
+      return run;
+    },
+    /** Registers a node and brings it online for 2 * 1800 s. */
+    async onlineNode(): Promise<bigint> {
+      const publicKey = crypto.getRandomValues(new Uint8Array(32));
+      const nodeId = await state.nodes.register(publicKey);
+      return state.nodes.activate(publicKey, 1800).then(() => nodeId);
+    },
+    instruction(runId: bigint, dstNodeId: bigint, options: DraftOptions = {}): Draft {
+      const { content = { lr: 0.1 }, ttlSeconds, messageType = "train" } = options;
+      const message = new Message({
+        ...{ dstNodeId, messageType, now, groupId: crypto.randomUUID() },
+        content: records(content),
+        ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+      });
+      return toDraft(message.withMetadata({ runId, srcNodeId: 1n }));
+    },
+    reply(instruction: Draft, options: DraftOptions = {}): Draft {
+      const { content = { loss: 0.5 }, ttlSeconds } = options;
+      const asked = new Message(
+        { ...metadataOf(instruction), messageId: instruction.id },
+        { content: records({}) },
+      );
+      const answer = asked.reply(records(content), { now });
+      return toDraft(ttlSeconds === undefined ? answer : answer.withMetadata({ ttlSeconds }));
+    },
+    /** Pushes an instruction with all of its objects. */
+    async send(runId: bigint, dstNodeId: bigint, options?: DraftOptions): Promise<Draft> {
+      const draft = world.instruction(runId, dstNodeId, options);
+      await state.instructions.push(runId, [draft.message], [draft.tree]);
+      await world.upload(runId, draft);
+      return draft;
+    },
+    /** Pushes the reply to an instruction with all of its objects. */
+    async answer(runId: bigint, instruction: Draft, options?: DraftOptions): Promise<Draft> {
+      const draft = world.reply(instruction, options);
+      await state.replies.push(draft.message, draft.tree, 1);
+      await world.upload(runId, draft);
+      return draft;
+    },
+    async upload(runId: bigint, draft: Draft): Promise<void> {
+      for (const [id, content] of contentsOf(draft.object)) {
+        if (!(await state.objects.put(runId, id, content))) {
+          throw new Error(`object ${id} was not stored`);
+        }
+      }
+    },
+    [Symbol.asyncDispose]: () => database.close(),
+  };
+  return world;
+}
+
+interface DraftOptions {
+  readonly content?: Record<string, number>;
+  readonly ttlSeconds?: number;
+  readonly messageType?: string;
+}
+
+/** An app bundle: opaque to the state. */
+export const fabBytes = new TextEncoder().encode("an app bundle");
+
+/** Makes a message ready to be pushed: its id is that of its object. */
+export function toDraft(message: Message): Draft {
+  const object = deflate(message);
+  return {
+    id: object.id,
+    message: message.withMetadata({ messageId: object.id }).toProto(),
+    tree: treeOf(object),
+    object,
+  };
+}
+
+function records(content: Record<string, number>): RecordDict {
+  return new RecordDict({ config: new ConfigRecord(content) });
+}
+
+function metadataOf({ message: { metadata } }: Draft) {
+  if (metadata === undefined) {
+    throw new Error("a draft has metadata");
+  }
+  const { ttl, createdAt, ...same } = metadata;
+  return { ...same, ttlSeconds: ttl, createdAtSeconds: createdAt };
+}
