@@ -13,6 +13,7 @@ import {
 } from "./dtype.ts";
 import { decodeJsonBody, expectChild, expectObject, expectSameIds } from "./expect-object.ts";
 import { writeJsonIntegers, writeJsonObject, writeJsonString } from "./json.ts";
+import { isWellFormed } from "./keyed-record.ts";
 import { assertLittleEndian, decodeNpyElements, decodeNpyHeader, encodeNpyHeader } from "./npy.ts";
 import { assertWellFormed } from "./record-value.ts";
 
@@ -206,7 +207,7 @@ function parseArrayBody(text: string) {
 
 function stringMember(body: object, name: string): string {
   const value = memberOf(body, name);
-  return typeof value === "string" ? value : malformed(name, "a string");
+  return typeof value === "string" && isWellFormed(value) ? value : malformed(name, "a string");
 }
 
 function integersMember(body: object, name: string): readonly number[] {

@@ -165,6 +165,6 @@ function isRecord(child: ContentObject): child is AnyRecord {
 
 function isNot(key: string, expected: string, record: AnyRecord): never {
   throw new TypeError(
-    `the record of key ${JSON.stringify(key)} is not a ${expected} but a ${record.objectType}`,
+    `the record of key ${JSON.stringify(key)} is of type ${record.objectType}, not ${expected}`,
   );
 }
