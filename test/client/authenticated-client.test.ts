@@ -193,7 +193,7 @@ describe("call options", () => {
 });
 
 describe("a signed credential", () => {
-  const signed = { "mailbox-key-bin": new Uint8Array([0, 255, 1]), "mailbox-time": "12:00 noon" };
+  const signed = { "mailbox-key-bin": new Uint8Array([0, 255, 1]), "mailbox-time": "12:00+00:00" };
   const transport = inProcess(createRouterTransport(mailbox.routes));
 
   test("is made once per call, for its method, with the client's clock", async () => {
@@ -230,7 +230,7 @@ describe("a signed credential", () => {
     ]);
     expect(names).not.toContain("x-more");
     expect(lastCall()?.header.get("mailbox-key-bin")).toBe("AP8B");
-    expect(lastCall()?.header.get("mailbox-time")).toBe("12:00 noon");
+    expect(lastCall()?.header.get("mailbox-time")).toBe("12:00+00:00");
   });
 
   test("is left out where the client has the rule's first credential", async () => {
@@ -272,7 +272,7 @@ describe("a signed credential", () => {
   const bytes =
     'the signer of credential "signature" must give a non-empty Uint8Array for "mailbox-key-bin"';
   const text =
-    'the signer of credential "signature" must give a non-empty string of visible ASCII characters for "mailbox-time"';
+    'the signer of credential "signature" must give a string of visible ASCII characters without commas for "mailbox-time"';
   // What a JavaScript program may return, past the compiler.
   const malformed: [string, unknown, string][] = [
     ["nothing", undefined, bytes],
@@ -283,6 +283,7 @@ describe("a signed credential", () => {
     ["no text", { "mailbox-key-bin": signed["mailbox-key-bin"] }, text],
     ["an empty text", { ...signed, "mailbox-time": "" }, text],
     ["a blank text", { ...signed, "mailbox-time": " " }, text],
+    ["a text with a comma", { ...signed, "mailbox-time": "12:00,13:00" }, text],
     ["a text with a line break", { ...signed, "mailbox-time": `${secret}\r\nx-evil: 1` }, text],
     ["a text beyond ASCII", { ...signed, "mailbox-time": `${secret}é` }, text],
   ];
