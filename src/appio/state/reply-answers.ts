@@ -146,5 +146,5 @@ async function storeErrorReply(
     return first && decodeMessage(first);
   }
   await addOwnObject(tx, runId, reply.messageId, reply.content);
-  return reply;
+  return { message: reply.message, tree: reply.tree };
 }

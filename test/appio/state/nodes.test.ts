@@ -1,0 +1,77 @@
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { createWorld } from "./world.ts";
+
+const key = new Uint8Array([1, 2, 3]);
+const otherKey = new Uint8Array([4, 5, 6]);
+
+describe("nodes", () => {
+  it("case 35: are online for two heartbeat intervals", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const first = await nodes.register(key);
+    const second = await nodes.register(otherKey);
+    expect(await nodes.listOnline(), "registered is not online").toEqual([]);
+    expect(await nodes.heartbeat(first, 30)).toBe(true);
+    expect(await nodes.heartbeat(second, 90)).toBe(true);
+    world.clock.advance(59.999);
+    expect(new Set(await nodes.listOnline())).toEqual(new Set([first, second]));
+    world.clock.advance(30.001);
+    expect(await nodes.listOnline()).toEqual([second]);
+  });
+
+  it("case 41: keep a public key for ever", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const nodeId = await nodes.register(key);
+    await expect(nodes.register(key)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await nodes.unregister(nodeId);
+    await expect(nodes.register(key)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await expect(nodes.activate(key, 30)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await expect(nodes.register(new Uint8Array())).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+    });
+  });
+
+  it("are activated when registered or offline, and not when online", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const nodeId = await nodes.register(key);
+    expect(await nodes.activate(key, 30)).toBe(nodeId);
+    await expect(nodes.activate(key, 30)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    world.clock.advance(60);
+    expect(await nodes.activate(key, 30), "offline again").toBe(nodeId);
+    await nodes.deactivate(nodeId);
+    expect(await nodes.listOnline()).toEqual([]);
+    await expect(nodes.deactivate(nodeId)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    expect(await nodes.activate(key, 30)).toBe(nodeId);
+    await expect(nodes.activate(otherKey, 30)).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+    });
+  });
+
+  it("are gone after unregistering", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const nodeId = await nodes.register(key);
+    await nodes.activate(key, 30);
+    await nodes.unregister(nodeId);
+    expect(await nodes.listOnline()).toEqual([]);
+    expect(await nodes.heartbeat(nodeId, 30)).toBe(false);
+    await expect(nodes.deactivate(nodeId)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    await expect(nodes.unregister(nodeId)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    expect(await nodes.heartbeat(99n, 30)).toBe(false);
+  });
+
+  it.each([9.99, 1800.1, Number.NaN, Number.POSITIVE_INFINITY, -30])(
+    "refuse a heartbeat interval of %d s",
+    async (seconds) => {
+      await using world = await createWorld();
+      const { nodes } = world.state;
+      const nodeId = await nodes.register(key);
+      const refusal = { code: Code.InvalidArgument, rawMessage: "Invalid heartbeat interval" };
+      await expect(nodes.activate(key, seconds)).rejects.toMatchObject(refusal);
+      await expect(nodes.heartbeat(nodeId, seconds)).rejects.toMatchObject(refusal);
+    },
+  );
+});
