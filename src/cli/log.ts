@@ -16,8 +16,9 @@ export function logCommand(): Command {
     .option("-f, --follow", "go on until the run has finished")
     .option("--json", "print JSON, a line per piece of log");
   return withControlOptions(command).action(async (runId: bigint, options: LogOptions) => {
+    const { follow = false } = options;
     await askControl(options, async (control) => {
-      for await (const { logOutput, latestTimestamp } of control.streamLogs({ runId })) {
+      for await (const { logOutput, latestTimestamp } of control.streamLogs({ runId, follow })) {
         if (options.json) printJson({ log: logOutput, timestamp: latestTimestamp });
         else process.stdout.write(printableText(logOutput));
       }

@@ -46,7 +46,7 @@ export function controlService(state: LinkState, { counters, logPollMs = 500 }: 
       async stopRun({ runId }) {
         return { stopped: await runs.stop(runId) };
       },
-      async *streamLogs({ runId, afterTimestamp }, { signal }) {
+      async *streamLogs({ runId, afterTimestamp, follow }, { signal }) {
         for (let after = afterTimestamp; ; ) {
           // The status is read before the log, so a finished run's log is whole.
           const run = await runs.find(runId);
@@ -57,7 +57,7 @@ export function controlService(state: LinkState, { counters, logPollMs = 500 }: 
           if (page.text !== "") {
             yield { logOutput: page.text, latestTimestamp: page.latestTimestamp };
             after = page.latestTimestamp;
-          } else if (run.status?.status === "finished") {
+          } else if (!follow || run.status?.status === "finished") {
             return;
           } else {
             await delay(logPollMs, undefined, { signal });

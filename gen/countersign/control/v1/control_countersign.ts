@@ -74,8 +74,8 @@ export class ControlClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
-   * StreamLogs returns a run's log lines as they arrive, and ends when the run
-   * has finished and all of its log has been sent.
+   * StreamLogs returns a run's log so far, and, when it is asked to follow, what
+   * arrives after that until the run has finished.
    *
    * @generated from rpc countersign.control.v1.Control.StreamLogs
    */
