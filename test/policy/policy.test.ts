@@ -1,0 +1,181 @@
+import { create, createFileRegistry, type DescService, fromBinary } from "@bufbuild/protobuf";
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FileDescriptorProtoSchema,
+  type FileDescriptorSet,
+  FileDescriptorSetSchema,
+  file_google_protobuf_any,
+} from "@bufbuild/protobuf/wkt";
+import { credential, definePolicy, open, requires } from "countersign";
+import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { eitherPolicy, session, sessionPolicy } from "../client/mailbox.ts";
+
+const methodOf = (service: DescService, name: string) => {
+  const found = service.methods.find(({ localName }) => localName === name);
+  if (found === undefined) {
+    throw new Error(`no RPC ${name}`);
+  }
+  return found;
+};
+
+/** A service of one RPC, whose request has one field; for what no .proto file of ours has. */
+function oneFieldService(field: {
+  name: string;
+  type: FieldDescriptorProto_Type;
+  typeName?: string;
+  rpc?: string;
+}): DescService {
+  const file = create(FileDescriptorProtoSchema, {
+    name: "one.proto",
+    package: "one",
+    syntax: "proto3",
+    dependency: ["google/protobuf/any.proto"],
+    messageType: [
+      {
+        name: "Request",
+        field: [
+          {
+            name: field.name,
+            number: 1,
+            type: field.type,
+            typeName: field.typeName ?? "",
+            label: FieldDescriptorProto_Label.OPTIONAL,
+          },
+        ],
+      },
+      { name: "Response" },
+    ],
+    enumType: [{ name: "Choice", value: [{ name: "ZERO", number: 0 }] }],
+    service: [
+      {
+        name: "One",
+        method: [
+          { name: field.rpc ?? "Call", inputType: ".one.Request", outputType: ".one.Response" },
+        ],
+      },
+    ],
+  });
+  const set: FileDescriptorSet = create(FileDescriptorSetSchema, {
+    file: [file_google_protobuf_any.proto, file],
+  });
+  const service = createFileRegistry(set).getService("one.One");
+  if (service === undefined) {
+    throw new Error("no service");
+  }
+  return service;
+}
+
+/** What only `any` can smuggle past the compiler. */
+const smuggle = (service: unknown, rules: unknown) => () =>
+  definePolicy(service as typeof Mailbox, rules as typeof sessionPolicy.rules);
+
+describe("definePolicy", () => {
+  it("has a rule for every RPC of its service, and for no other", () => {
+    for (const method of Mailbox.methods) {
+      expect(sessionPolicy.ruleOf(method)).toBe(
+        sessionPolicy.rules[method.localName as keyof typeof sessionPolicy.rules],
+      );
+    }
+    const other = oneFieldService({ name: "a", type: FieldDescriptorProto_Type.STRING });
+    expect(sessionPolicy.ruleOf(methodOf(other, "call"))).toBeUndefined();
+  });
+
+  it("cannot be changed afterwards", () => {
+    expect(Object.isFrozen(sessionPolicy)).toBe(true);
+    expect(Object.isFrozen(sessionPolicy.rules)).toBe(true);
+  });
+
+  it("does not follow a table that is changed afterwards", () => {
+    const rules = { ...sessionPolicy.rules };
+    const policy = definePolicy(Mailbox, rules);
+    Reflect.set(rules, "sendLetter", open);
+    expect(policy.ruleOf(Mailbox.method.sendLetter)?.kind).toBe("protected");
+    expect(policy.rules.sendLetter.kind).toBe("protected");
+  });
+
+  it.each<[string, object, string]>([
+    [
+      "a missing RPC",
+      { converse: undefined },
+      "the policy of countersign.example.v1.Mailbox: converse needs a rule: open, requires(...) or anyOf(...)",
+    ],
+    [
+      "a look-alike of a rule",
+      { converse: { kind: "open" } },
+      "the policy of countersign.example.v1.Mailbox: converse needs a rule: open, requires(...) or anyOf(...)",
+    ],
+    [
+      "an unknown RPC",
+      { shred: open },
+      "the policy of countersign.example.v1.Mailbox: the service has no RPC shred",
+    ],
+    [
+      "two credentials of one name",
+      { converse: requires(credential("session", { header: "b", claims: {} })) },
+      'the policy of countersign.example.v1.Mailbox has two credentials of the name "session"',
+    ],
+  ])("refuses %s that any let through", (_what, rules, text) => {
+    expect(smuggle(Mailbox, { ...sessionPolicy.rules, ...rules })).toThrow(new TypeError(text));
+  });
+
+  it("sees an RPC named like a property that every object inherits", () => {
+    const service = oneFieldService({
+      name: "a",
+      type: FieldDescriptorProto_Type.STRING,
+      rpc: "__proto__",
+    });
+    expect(smuggle(service, {})).toThrow(TypeError);
+    const rules = Object.defineProperty({}, "__proto__", { value: open, enumerable: true });
+    expect(smuggle(service, rules)().ruleOf(methodOf(service, "__proto__"))).toBe(open);
+  });
+
+  it.each<[string, FieldDescriptorProto_Type, string, string]>([
+    ["an int32", FieldDescriptorProto_Type.INT32, "", "a number"],
+    ["a string", FieldDescriptorProto_Type.STRING, "", "a string"],
+    ["a message", FieldDescriptorProto_Type.MESSAGE, ".one.Response", "no plain value"],
+    ["an enum", FieldDescriptorProto_Type.ENUM, ".one.Choice", "no plain value"],
+  ])(
+    "refuses a bound field that is %s where the claim is a bigint",
+    (_what, type, typeName, is) => {
+      const service = oneFieldService({ name: "mailbox_id", type, typeName });
+      expect(smuggle(service, { call: requires(session) })).toThrow(
+        new TypeError(
+          `the policy of one.One: call: field one.Request.mailbox_id is ${is}, but claim "mailboxId" of credential "session" is a bigint`,
+        ),
+      );
+      expect(smuggle(service, { call: requires(session, { unbound: "a test" }) })).not.toThrow();
+      expect(smuggle(service, { call: open })).not.toThrow();
+    },
+  );
+
+  it("wants a reason from a protected RPC that reaches an Any", () => {
+    const service = oneFieldService({
+      name: "detail",
+      type: FieldDescriptorProto_Type.MESSAGE,
+      typeName: ".google.protobuf.Any",
+    });
+    expect(smuggle(service, { call: requires(session) })).toThrow(
+      new TypeError(
+        'the policy of one.One: the request of call reaches a google.protobuf.Any through one.Request.detail, in which claims cannot be found: give the rule a "reachesAny" reason',
+      ),
+    );
+    expect(smuggle(service, { call: requires(session, { reachesAny: "a test" }) })).not.toThrow();
+    expect(smuggle(service, { call: open })).not.toThrow();
+  });
+
+  it("compiles a binder for what is bound, and none for what is not", () => {
+    expect(sessionPolicy.binderOf(Mailbox.method.sendLetter, session)).toBeDefined();
+    expect(sessionPolicy.binderOf(Mailbox.method.getBulletin, session)).toBeUndefined();
+    expect(eitherPolicy.binderOf(Mailbox.method.converse, session)).toBeDefined();
+  });
+});
+
+it("keeps descriptors apart from their bytes", () => {
+  // A guard for the helper above: it must make real descriptors.
+  const service = oneFieldService({ name: "a", type: FieldDescriptorProto_Type.STRING });
+  expect(fromBinary(methodOf(service, "call").input, new Uint8Array([10, 1, 97]))).toMatchObject({
+    a: "a",
+  });
+});
