@@ -38,13 +38,19 @@ export class Http2Connection implements Connection {
     // An error is followed by "close"; without a listener it would end the process.
     session.on("error", () => {});
     session.on("stream", (stream, _headers, _flags, flat: readonly string[]) => {
-      this.#streamBegan(stream);
-      onStream(stream, flat);
+      // Without a listener, an error of the stream would end the process. What
+      // it means for the call is decided on "close".
+      stream.on("error", () => {});
+      // A stream that was reset before it got here costs nothing more.
+      if (!stream.closed && !stream.destroyed) {
+        this.#streamBegan(stream);
+        onStream(stream, flat);
+      }
     });
     const isTooMany = frameBudget();
     const onControlFrame = () => {
       if (isTooMany()) {
-        session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        session.destroy(new Error("too many frames"), constants.NGHTTP2_ENHANCE_YOUR_CALM);
       }
     };
     session.on("ping", onControlFrame);

@@ -27,9 +27,6 @@ export class Http2Exchange implements Exchange {
     const authority = pseudoHeader(flat, ":authority");
     const hosts = this.rawHeaders.filter(([name]) => name === "host").map(([, value]) => value);
     this.authorities = authority === "" ? hosts : [authority, ...hosts];
-    // Without a listener, an error of the stream would end the process. What
-    // it means for the call is decided on "close".
-    stream.on("error", () => {});
     stream.once("close", () => {
       if (!this.#isAnswered) {
         this.#controller?.abort(callerGone());

@@ -136,6 +136,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         return;
       }
       connection.release();
+      // HTTP/1 answers a peer that has ended its side; for HTTP/2 it is gone.
+      socket.allowHalfOpen = false;
       // The session is made, and announced, during the call.
       http2Sockets.push(socket);
       http2.emit("connection", socket);
