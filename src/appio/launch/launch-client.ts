@@ -8,7 +8,7 @@ import type { GetRunResponse } from "../../../gen/flwr/proto/run_pb.ts";
 import { createOpenClient } from "../../client/open-client.ts";
 import { parseToken, type Token } from "../../policy/token.ts";
 import { clientAppIoPolicy, serverAppIoPolicy } from "../policy.ts";
-import { createRetry } from "../runtime/retry.ts";
+import { createRetry, type RetryOptions } from "../runtime/retry.ts";
 import type { PluginType } from "./superexec.ts";
 
 /** Where apps to launch are listed. */
@@ -17,6 +17,8 @@ export interface LaunchService {
   readonly appIo: string;
   /** How to reach the service. Default: gRPC to `appIo`. */
   readonly transport?: Transport;
+  /** How calls are repeated while the service is unavailable; see `createRetry`. */
+  readonly retry?: RetryOptions;
 }
 
 /** The three open RPCs that ServerAppIo and ClientAppIo share, each asked again while the service is unavailable. */
@@ -50,7 +52,7 @@ export function connectToLaunches(
   signal: AbortSignal,
 ): LaunchClient {
   const address = childAddress(service.appIo);
-  const retry = createRetry();
+  const retry = createRetry(service.retry);
   const call = <T>(attempt: () => Promise<T>) => retry.call(attempt, signal);
   const sessionManager = new Http2SessionManager(address);
   const transport = service.transport ?? createGrpcTransport({ baseUrl: address, sessionManager });
