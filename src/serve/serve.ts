@@ -27,7 +27,8 @@ export interface ServeOptions<S extends readonly AnyService[]> extends GuardSett
   /** The services to serve; each at most once. */
   readonly services: S & CheckedServices<S>;
   /** A verifier for every credential that the services require. */
-  readonly verifiers: VerifiersFor<S>;
+  // NoInfer, so that the parameters of verifiers written in place get their types.
+  readonly verifiers: NoInfer<VerifiersFor<S>>;
   /** Port to listen on; 0 takes a free one. */
   readonly port: number;
   /** Address to listen on. Default `127.0.0.1`: reachable from this machine only. */
