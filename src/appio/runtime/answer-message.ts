@@ -6,7 +6,7 @@ import type { AppSignal } from "./app-lifetime.ts";
 import { isClientApp } from "./client-app.ts";
 import { contextFromProto, contextToProto } from "./context.ts";
 import type { LoadApp } from "./load-app.ts";
-import { reasonOfThrown } from "./thrown-text.ts";
+import { linesOfThrown, reasonOfThrown } from "./thrown-text.ts";
 
 /** What a ClientApp made of a message. */
 export interface Answer {
@@ -27,7 +27,7 @@ const loadFailure: MessageError = {
  * when it throws, or returns what is no reply to the message. The context goes
  * back in any case, with what the app changed before it failed.
  *
- * @param onFailure told what the error reply is about.
+ * @param onLog receives what an error reply is about, line by line.
  * @throws TypeError if the server's answer lacks a part.
  */
 export async function answerMessage(
@@ -35,14 +35,16 @@ export async function answerMessage(
   { context: contextProto, run, fab }: PullAppInputsResponse,
   loadApp: LoadApp,
   lifetime: AppSignal,
-  onFailure: (text: string) => void,
+  onLog: (line: string) => void = () => {},
 ): Promise<Answer> {
   if (contextProto === undefined || run === undefined || fab === undefined) {
     throw new TypeError("the server sent no run, no app bundle or no context");
   }
   const context = contextFromProto(contextProto);
   const failWith = (error: MessageError, cause: unknown) => {
-    onFailure(`The ClientApp failed: ${reasonOfThrown(cause)}`);
+    for (const line of linesOfThrown("The ClientApp failed", cause)) {
+      onLog(line);
+    }
     return message.replyWithError(error);
   };
 

@@ -15,7 +15,7 @@ import {
 } from "./client-app-outcome.ts";
 import { createObjectChannel } from "./object-channel.ts";
 import { sleep as sleepByTimer } from "./sleep.ts";
-import { textOfThrown } from "./thrown-text.ts";
+import { linesOfThrown } from "./thrown-text.ts";
 
 /** What {@link runClientApp} needs; the service is a SuperNode's ClientAppIo. */
 export type RunClientAppOptions = AppRuntimeOptions;
@@ -44,8 +44,10 @@ export async function runClientApp(options: RunClientAppOptions): Promise<Client
   }
   await heartbeat.stop();
   lifetime.release();
-  if ("error" in end) {
-    onLog?.(`The ClientApp ended (${end.kind}): ${textOfThrown(end.error)}`);
+  if (onLog !== undefined && "error" in end) {
+    for (const line of linesOfThrown(`The ClientApp ended (${end.kind})`, end.error)) {
+      onLog(line);
+    }
   }
   return clientAppOutcome(end);
 }
@@ -77,8 +79,7 @@ async function exchange(
   });
   const message = await objects.pull(onlyTree(messageObjectTrees), signal);
 
-  const onFailure = (text: string) => onLog?.(text);
-  const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onFailure);
+  const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onLog);
   signal.throwIfAborted();
 
   const deflated = deflate(reply, hashing);

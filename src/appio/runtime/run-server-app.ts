@@ -3,6 +3,7 @@ import type { PullAppInputsResponse } from "../../../gen/flwr/proto/appio_pb.ts"
 import type { RunStatus } from "../../../gen/flwr/proto/run_pb.ts";
 import type { ServerAppIo } from "../../../gen/flwr/proto/serverappio_pb.ts";
 import { createAuthenticatedClient } from "../../client/authenticated-client.ts";
+import type { Token } from "../../policy/token.ts";
 import { serverAppIoPolicy } from "../policy.ts";
 import { type AppLifetime, beginLifetime } from "./app-lifetime.ts";
 import { type AppRuntimeOptions, createAppRetry, startAppHeartbeat } from "./app-runtime.ts";
@@ -12,7 +13,7 @@ import { Grid } from "./grid.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { startLogUploader } from "./log-uploader.ts";
 import type { Retry } from "./retry.ts";
-import { isServerApp } from "./server-app.ts";
+import { isServerApp, type ServerApp } from "./server-app.ts";
 import {
   endOfServerApp,
   finalStatusOf,
@@ -21,7 +22,7 @@ import {
   serverAppExitCodes,
 } from "./server-app-outcome.ts";
 import { sleep as sleepByTimer } from "./sleep.ts";
-import { textOfThrown } from "./thrown-text.ts";
+import { linesOfThrown } from "./thrown-text.ts";
 
 /** What {@link runServerApp} needs; the service is a SuperLink's ServerAppIo. */
 export interface RunServerAppOptions extends AppRuntimeOptions {
@@ -67,19 +68,19 @@ export async function runServerApp(options: RunServerAppOptions): Promise<Server
   try {
     const inputs = await lifetime.during(() => retry.call(pull, signal));
     const runId = inputs.run?.runId ?? inputs.context?.runId ?? 0n;
-    return await runStarted({ runId, inputs, client, lifetime, retry }, options);
+    const run = { runId, inputs, client, lifetime, retry };
+    return await report(run, await runToEnd(run, options), options);
   } catch (error) {
-    return outcomeOf(endOfPull(error), undefined, undefined);
+    const end = endOfPull(error);
+    logEnd(end, options);
+    return outcomeOf(end, undefined, undefined);
   } finally {
     lifetime.release();
   }
 }
 
-/** Runs the app, uploads its log and reports its end. Never throws. */
-async function runStarted(
-  run: StartedRun,
-  options: RunServerAppOptions,
-): Promise<ServerAppOutcome> {
+/** Loads the app, runs it, stores its context, and uploads its log meanwhile. Never throws. */
+async function runToEnd(run: StartedRun, options: RunServerAppOptions): Promise<ServerAppEnd> {
   const { runId, client } = run;
   const { onLog, captureLog, sleep = sleepByTimer } = options;
   const uploader = startLogUploader({
@@ -89,35 +90,37 @@ async function runStarted(
     onEnd: (error) => onLog?.(`The log is not uploaded any more: ${error.message}`),
     sleep,
   });
-  const endCapture = captureLog?.(uploader.add);
-  const end = await runToEnd(run, options);
-  if ("error" in end) {
-    onLog?.(`The ServerApp ended (${end.kind}): ${textOfThrown(end.error)}`);
+  let endCapture: (() => void) | undefined;
+  let heartbeat: Heartbeat | undefined;
+  let end: ServerAppEnd;
+  try {
+    endCapture = captureLog?.(uploader.add);
+    const { app, grid, context } = await run.lifetime.during(() => prepare(run, options));
+    heartbeat = startAppHeartbeat(client, run.lifetime, options);
+    await runMain(run, options.token, app, grid, context);
+    end = { kind: "completed" };
+  } catch (error) {
+    end = endOfServerApp(error);
   }
+  await heartbeat?.stop();
+  logEnd(end, options);
   endCapture?.();
   await uploader.stop();
-  return report(run, end, options);
+  return end;
 }
 
-/** Loads the app, runs it and stores its context. Never throws. */
-async function runToEnd(run: StartedRun, options: RunServerAppOptions): Promise<ServerAppEnd> {
-  const { runId, client, lifetime, retry } = run;
-  const { token } = options;
+/** Runs the main function and stores the context as it left it. */
+async function runMain(
+  { runId, client, lifetime, retry }: StartedRun,
+  token: Token,
+  app: ServerApp,
+  grid: Grid,
+  context: Context,
+): Promise<void> {
   const { signal } = lifetime;
-  let heartbeat: Heartbeat | undefined;
-  try {
-    const { app, grid, context } = await lifetime.during(() => prepare(run, options));
-    heartbeat = startAppHeartbeat(client, lifetime, options);
-    await lifetime.during(() => app.run(grid, context, { signal }));
-    const outputs = { token, runId, context: contextToProto(context) };
-    const push = () => client.pushAppOutputs(outputs, { signal });
-    await lifetime.during(() => retry.call(push, signal));
-    return { kind: "completed" };
-  } catch (error) {
-    return endOfServerApp(error);
-  } finally {
-    await heartbeat?.stop();
-  }
+  await lifetime.during(() => app.run(grid, context, { signal }));
+  const outputs = { token, runId, context: contextToProto(context) };
+  await lifetime.during(() => retry.call(() => client.pushAppOutputs(outputs, { signal }), signal));
 }
 
 /** Makes what the main function is called with. */
@@ -175,6 +178,14 @@ function endOfPull(error: unknown): ServerAppEnd {
   return ConnectError.from(error).code === Code.FailedPrecondition
     ? { kind: "start rejected", error }
     : endOfServerApp(error);
+}
+
+function logEnd(end: ServerAppEnd, { onLog }: RunServerAppOptions): void {
+  if (onLog !== undefined && "error" in end) {
+    for (const line of linesOfThrown(`The ServerApp ended (${end.kind})`, end.error)) {
+      onLog(line);
+    }
+  }
 }
 
 function outcomeOf(

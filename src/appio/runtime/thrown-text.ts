@@ -18,6 +18,13 @@ export function reasonOfThrown(thrown: unknown): string {
   );
 }
 
+/** Returns what is logged of something thrown, in lines: a title with its text, and where it came from. */
+export function linesOfThrown(title: string, thrown: unknown): string[] {
+  const trace = bounded(() => (thrown instanceof Error ? thrown.stack : ""));
+  const places = trace.split("\n").filter((line) => /^\s+at /.test(line));
+  return [...`${title}: ${textOfThrown(thrown)}`.split("\n"), ...places];
+}
+
 /** An error's getters and an object's toString are the app's code: they may throw, or give no string. */
 function bounded(write: () => unknown): string {
   let text: string;

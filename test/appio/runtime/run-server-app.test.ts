@@ -350,6 +350,33 @@ test("the log is uploaded while the app runs", async () => {
   await outcome;
 });
 
+test("why an app failed, and where, is in the log of its run", async () => {
+  const served = serveRun();
+  let upload = (_text: string) => {};
+  const { outcome } = run(served, () => Promise.reject(new Error("boom")), {
+    onLog: (line) => upload(`${line}\n`),
+    captureLog: (given) => {
+      upload = given;
+      return () => {};
+    },
+  });
+  await outcome;
+  const log = served.requests(PushLogsRequestSchema).flatMap(({ logs }) => logs);
+  expect(log[0]).toBe("The ServerApp ended (failed): boom\n");
+  expect(log.join("")).toMatch(/^ +at .*run-server-app\.test\.ts/m);
+});
+
+test("a capture that fails is the failure of the run", async () => {
+  const served = serveRun();
+  const { outcome } = run(served, () => {}, {
+    captureLog: () => {
+      throw new Error("no output");
+    },
+  });
+  expect(await outcome).toMatchObject({ kind: "failed", runId });
+  expect(finalStatuses(served)).toEqual([["finished", "failed", "no output"]]);
+});
+
 test("the capture of the log ends with the app, and a log that is refused does not fail it", async () => {
   const served = serveRun({ pushLogs: fail(Code.Internal) });
   let isCapturing = false;

@@ -1,0 +1,332 @@
+import { inspect } from "node:util";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { describe, expect, test } from "vitest";
+import { ArrayRecord } from "../../../src/appio/objects/array-record.ts";
+import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
+import { deflate } from "../../../src/appio/objects/deflate.ts";
+import { Message } from "../../../src/appio/objects/message.ts";
+import { NdArray } from "../../../src/appio/objects/nd-array.ts";
+import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
+import { Grid, type GridOptions } from "../../../src/appio/runtime/grid.ts";
+import { RunNotRunningError } from "../../../src/appio/runtime/retry.ts";
+import { ObjectNotFoundError } from "../../../src/appio/runtime/transfer.ts";
+import { transportTo } from "../../../src/client/located-transport.ts";
+import { run, smallSuperLink, token } from "./small-superlink.ts";
+import { virtualTime } from "./virtual-time.ts";
+
+/** A grid that talks to a small SuperLink; its waits take no time but count. */
+function connected(options: Partial<GridOptions> = {}) {
+  const superLink = smallSuperLink();
+  const time = virtualTime();
+  let elapsedMs = 0;
+  const sleep = async (ms: number) => {
+    elapsedMs += ms;
+    time.waits.push(ms);
+  };
+  const warnings: string[] = [];
+  const { transport } = superLink;
+  const grid = new Grid({
+    transport,
+    token,
+    run,
+    sleep,
+    now: () => elapsedMs,
+    random: () => 0.5,
+    onWarning: (text) => warnings.push(text),
+    ...options,
+  });
+  return { grid, superLink, waits: time.waits, warnings };
+}
+
+const content = () =>
+  new RecordDict({
+    model: new ArrayRecord({ w: NdArray.from(new Float32Array([1, 2])) }),
+    config: new ConfigRecord({ lr: 0.1 }),
+  });
+const to = (dstNodeId: bigint, records = new RecordDict()) =>
+  new Message({ content: records, messageType: "train", dstNodeId });
+
+describe("construction", () => {
+  const { transport } = smallSuperLink();
+
+  test("case 59: is refused without a token, or with an empty one", () => {
+    // @ts-expect-error the token is required
+    expect(() => new Grid({ transport, run })).toThrow(TypeError);
+    // @ts-expect-error a string is no token
+    expect(() => new Grid({ transport, run, token: "" })).toThrow(TypeError);
+  });
+
+  test("is refused with the id of a run instead of the run", () => {
+    // @ts-expect-error an id is not enough
+    expect(() => new Grid({ transport, token, run: 7n })).toThrow(
+      '"run" must be the Run that PullAppInputs gave',
+    );
+  });
+
+  test("is refused when the token would travel in plaintext", () => {
+    const plain = transportTo(createGrpcTransport, { baseUrl: "http://superlink.example:9091" });
+    expect(() => new Grid({ transport: plain, token, run })).toThrow("plaintext");
+  });
+
+  test("the token does not show", () => {
+    const { grid } = connected();
+    expect(inspect(grid, { depth: 9, showHidden: true })).not.toContain("aaaa");
+    expect(
+      JSON.stringify(grid, (_, value) => (typeof value === "bigint" ? "" : value)),
+    ).not.toContain("aaaa");
+  });
+});
+
+describe("getNodeIds", () => {
+  test("returns ids of 64 bits", async () => {
+    const { grid } = connected();
+    expect(await grid.getNodeIds()).toEqual([2n ** 64n - 1n, 7n]);
+  });
+
+  test("case 64: tries again while the SuperLink is unavailable", async () => {
+    const { grid, superLink, waits } = connected();
+    superLink.failures.set("getNodes", [new ConnectError("down", Code.Unavailable)]);
+    expect(await grid.getNodeIds()).toHaveLength(2);
+    expect(superLink.calls).toEqual(["getNodes", "getNodes"]);
+    expect(waits).toEqual([500]);
+  });
+
+  test("says that the run is not running when it is denied", async () => {
+    const { grid, superLink } = connected();
+    const denied = new ConnectError("Run is finished. Stopped by user.", Code.PermissionDenied);
+    superLink.failures.set("getNodes", [denied]);
+    const call = grid.getNodeIds();
+    await expect(call).rejects.toBeInstanceOf(RunNotRunningError);
+    await expect(call).rejects.toThrow("Run is finished. Stopped by user.");
+  });
+});
+
+describe("pushMessages", () => {
+  test("case 62: sends all messages in one call, their run filled in, and returns ids in order", async () => {
+    const { grid, superLink } = connected();
+    const ids = await grid.pushMessages([to(7n), to(8n)]);
+    expect(superLink.calls.filter((rpc) => rpc === "pushMessages")).toHaveLength(1);
+    const [request] = superLink.pushes;
+    expect(request?.messagesList.map(({ metadata }) => metadata?.messageId)).toEqual(ids);
+    expect(request?.messageObjectTrees.map(({ objectId }) => objectId)).toEqual(ids);
+    for (const message of request?.messagesList ?? []) {
+      expect(message.metadata).toMatchObject({
+        runId: run.runId,
+        srcNodeId: 1n,
+        replyToMessageId: "",
+      });
+      expect(message.content?.items).toEqual([]);
+    }
+  });
+
+  test("pushes what the SuperLink asks for, once, and the node gets what was sent", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n, content()), to(8n, content())]);
+    // model, its array and chunk, config and the dict are shared; two messages.
+    expect(superLink.calls.filter((rpc) => rpc === "pushObject")).toHaveLength(7);
+    const received = superLink.received(id);
+    expect(received.metadata).toMatchObject({ messageId: id, dstNodeId: 7n, runId: run.runId });
+    expect(received.content.getArrayRecord("model").get("w").toTypedArray()).toEqual(
+      new Float32Array([1, 2]),
+    );
+    superLink.calls.length = 0;
+    await grid.pushMessages([to(9n, content())]);
+    expect(superLink.calls).toEqual(["pushMessages", "pushObject"]);
+  });
+
+  test("pushes children before their parents", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n, content())]);
+    const order = Array.from(superLink.objects.keys());
+    expect(order).toContain(id);
+    expect(superLink.calls).toHaveLength(7);
+  });
+
+  test("cuts arrays as told", async () => {
+    const { grid, superLink } = connected({ maxChunkBytes: 100 });
+    await grid.pushMessages([to(7n, content())]);
+    expect(superLink.calls.filter((rpc) => rpc === "pushObject")).toHaveLength(7);
+  });
+
+  test("returns an empty id for a refused message", async () => {
+    const { grid } = connected();
+    const ids = await grid.pushMessages([to(404n), to(7n)]);
+    expect(ids.map((id) => id.length)).toEqual([0, 64]);
+  });
+
+  test("makes no call for no messages", async () => {
+    const { grid, superLink } = connected();
+    expect(await grid.pushMessages([])).toEqual([]);
+    expect(superLink.calls).toEqual([]);
+  });
+
+  test("refuses replies and what does not live, before it sends anything", async () => {
+    const { grid, superLink } = connected();
+    const reply = to(7n).withMetadata({ messageId: "x" }).reply(new RecordDict());
+    await expect(grid.pushMessages([to(7n), reply])).rejects.toThrow(
+      "a grid sends instructions, but one of the messages is a reply",
+    );
+    for (const ttlSeconds of [0, -1, Number.NaN]) {
+      await expect(grid.pushMessages([to(7n).withMetadata({ ttlSeconds })])).rejects.toThrow(
+        `a message must have time to live, not ${ttlSeconds} seconds`,
+      );
+    }
+    expect(superLink.calls).toEqual([]);
+  });
+
+  test("fails when the SuperLink does not take an object it asked for", async () => {
+    const { grid, superLink } = connected();
+    superLink.objects.has = () => false;
+    await expect(grid.pushMessages([to(7n)])).rejects.toBeInstanceOf(ObjectNotFoundError);
+  });
+
+  test("returns nothing, with a warning, when resources are exhausted", async () => {
+    const { grid, superLink, warnings } = connected();
+    superLink.failures.set("pushMessages", [new ConnectError("full", Code.ResourceExhausted)]);
+    expect(await grid.pushMessages([to(7n)])).toEqual([]);
+    expect(warnings).toEqual(["No messages were pushed: the server's resources are exhausted."]);
+  });
+});
+
+describe("pullMessages", () => {
+  test("returns replies with their content, and confirms them", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n)]);
+    const replyId = superLink.answer(superLink.received(id).reply(content()));
+    const [reply] = await grid.pullMessages([id]);
+    expect(reply?.metadata).toMatchObject({
+      messageId: replyId,
+      replyToMessageId: id,
+      srcNodeId: 7n,
+    });
+    expect(reply?.content.getConfigRecord("config").getNumber("lr")).toBe(0.1);
+    expect(deflate(reply ?? to(0n)).id).toBe(replyId);
+    expect(superLink.confirmed).toEqual([replyId]);
+  });
+
+  test("returns the SuperLink's error replies like any other", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n)]);
+    superLink.answer(superLink.received(id).replyWithError({ code: 5, reason: "gone" }));
+    const [reply] = await grid.pullMessages([id]);
+    expect(reply?.error).toEqual({ code: 5, reason: "gone" });
+  });
+
+  test("returns nothing for an instruction without a reply, and asks for each id once", async () => {
+    const { grid, superLink } = connected();
+    expect(await grid.pullMessages(["a", "a"])).toEqual([]);
+    expect(superLink.calls).toEqual(["pullMessages"]);
+  });
+
+  test("makes no call for no ids", async () => {
+    const { grid, superLink } = connected();
+    expect(await grid.pullMessages([])).toEqual([]);
+    expect(superLink.calls).toEqual([]);
+  });
+
+  test("case 63: objects that never come make one local error message, after 500 tries", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n)]);
+    superLink.answer(
+      superLink.received(id).reply(new RecordDict({ c: new ConfigRecord({ a: 1 }) })),
+      false,
+    );
+    // Of the first two objects, which are pulled at a time, one is asked for 500 times.
+    superLink.calls.length = 0;
+    const replies = await grid.pullMessages([id]);
+    expect(replies).toHaveLength(1);
+    expect(replies[0]?.metadata).toMatchObject({
+      runId: run.runId,
+      messageId: "",
+      srcNodeId: 1n,
+      dstNodeId: 1n,
+      replyToMessageId: id,
+      groupId: "",
+      ttlSeconds: 0,
+      messageType: "system",
+    });
+    expect(replies[0]?.error.code).toBe(3);
+    expect(superLink.confirmed).toEqual([]);
+    expect(superLink.calls.filter((rpc) => rpc === "pullObject").length).toBeLessThanOrEqual(1000);
+    expect(superLink.calls.filter((rpc) => rpc === "pullObject").length).toBeGreaterThanOrEqual(
+      500,
+    );
+  });
+
+  test("an object of another content is refused, and not confirmed", async () => {
+    const { grid, superLink } = connected();
+    const [id = ""] = await grid.pushMessages([to(7n)]);
+    const replyId = superLink.answer(superLink.received(id).reply(content()));
+    superLink.objects.set(replyId, new Uint8Array(3));
+    await expect(grid.pullMessages([id])).rejects.toThrow("has another ID");
+    expect(superLink.confirmed).toEqual([]);
+  });
+
+  test("returns nothing, with a warning, when resources are exhausted", async () => {
+    const { grid, superLink, warnings } = connected();
+    superLink.failures.set("pullMessages", [new ConnectError("full", Code.ResourceExhausted)]);
+    expect(await grid.pullMessages(["a"])).toEqual([]);
+    expect(warnings).toEqual(["No messages were pulled: the server's resources are exhausted."]);
+  });
+
+  test("any other error is thrown", async () => {
+    const { grid, superLink } = connected();
+    superLink.failures.set("pullMessages", [new ConnectError("no", Code.Unauthenticated)]);
+    await expect(grid.pullMessages(["a"])).rejects.toMatchObject({ code: Code.Unauthenticated });
+  });
+});
+
+describe("sendAndReceive", () => {
+  test("asks every 3 s until all replies have come", async () => {
+    const { grid, superLink, waits } = connected({
+      sleep: async (ms) => {
+        waits.push(ms);
+        const [first, second] = superLink.pushes[0]?.messagesList ?? [];
+        const answered = waits.length === 1 ? first : second;
+        superLink.answer(superLink.received(answered?.metadata?.messageId ?? "").reply(content()));
+      },
+    });
+    const replies = await grid.sendAndReceive([to(7n), to(8n)]);
+    expect(replies.map(({ metadata }) => metadata.srcNodeId)).toEqual([7n, 8n]);
+    expect(waits).toEqual([3000, 3000]);
+    expect(superLink.calls.filter((rpc) => rpc === "pullMessages")).toHaveLength(3);
+    expect(superLink.confirmed).toHaveLength(2);
+  });
+
+  test("case 65: returns nothing when no reply comes in 0.15 s", async () => {
+    const { grid, waits } = connected();
+    expect(await grid.sendAndReceive([to(7n)], { timeoutMs: 150 })).toEqual([]);
+    expect(waits).toEqual([150]);
+  });
+
+  test("returns what has come when the time is over", async () => {
+    const { grid, superLink, waits } = connected({
+      pollIntervalMs: 400,
+      sleep: async () => {},
+      now: () => superLink.calls.filter((rpc) => rpc === "pullMessages").length * 400,
+    });
+    const sending = grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 1000 });
+    const replies = await sending;
+    expect(replies).toEqual([]);
+    expect(superLink.calls.filter((rpc) => rpc === "pullMessages")).toHaveLength(3);
+    expect(waits).toEqual([]);
+  });
+
+  test("makes no call for no messages", async () => {
+    const { grid, superLink } = connected();
+    expect(await grid.sendAndReceive([])).toEqual([]);
+    expect(superLink.calls).toEqual([]);
+  });
+
+  test.each(["the grid's", "the call's"])("ends with %s signal", async (whose) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { grid } = connected({
+      sleep: async () => controller.abort(new Error("enough")),
+      ...(whose === "the grid's" ? { signal } : {}),
+    });
+    const sending = grid.sendAndReceive([to(7n)], whose === "the call's" ? { signal } : {});
+    await expect(sending).rejects.toThrow("enough");
+  });
+});
