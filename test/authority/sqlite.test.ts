@@ -97,6 +97,18 @@ describe("openSqlite", () => {
     await exclusive.close();
   });
 
+  test("waits for a process that is just writing a shared file", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const other = new DatabaseSync(path);
+    other.exec("create table note (id bigint); begin exclusive; insert into note values (1)");
+    const opening = openSqlite<Tables>({ path, lock: "shared" });
+    other.exec("commit");
+    other.close();
+    const database = await opening;
+    expect(await idsOf(database.query)).toEqual([1n]);
+    await database.close();
+  });
+
   test("keeps anything else from reading or writing an exclusive file", async () => {
     const path = join(temporaryDirectory(), "state.db");
     const database = await openNotes({ path });
@@ -225,10 +237,24 @@ describe("transaction", () => {
       await write(query, 1n);
       await expect(write(query, 1n)).rejects.toThrow("UNIQUE constraint failed: note.id");
       await expect(write(query, 2n)).rejects.toThrow("the transaction has failed");
+      const rows = query.selectFrom("note").selectAll().stream();
+      await expect(rows.next()).rejects.toThrow("the transaction has failed");
     });
     await expect(failed).rejects.toThrow(
       "the transaction has failed: one of its statements was refused",
     );
+    expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+
+  test("is over when reading its rows failed", async () => {
+    const database = await openNotes();
+    const failed = database.transaction(async ({ query }) => {
+      await write(query, 1n);
+      const rows = query.selectFrom("note").select(sql`json(text)`.as("json")).stream();
+      await expect(rows.next()).rejects.toThrow("malformed JSON");
+    });
+    await expect(failed).rejects.toThrow("the transaction has failed");
     expect(await idsOf(database.query)).toEqual([]);
     await database.close();
   });
@@ -294,6 +320,22 @@ describe("afterCommit", () => {
     await expect(failed).rejects.toThrow("rolled back");
     await database.transaction(async () => {});
     expect(seen).toEqual([]);
+    await database.close();
+  });
+
+  test("does nothing when the commit itself fails", async () => {
+    const database = await openNotes();
+    await sql`create table reply (note bigint references note (id) deferrable initially deferred)`.execute(
+      database.query,
+    );
+    const seen: string[] = [];
+    const failed = database.transaction(async (tx) => {
+      tx.afterCommit(() => seen.push("never"));
+      await sql`insert into reply values (1)`.execute(tx.query);
+    });
+    await expect(failed).rejects.toThrow("FOREIGN KEY constraint failed");
+    expect(seen).toEqual([]);
+    await write(database.query, 1n);
     await database.close();
   });
 
