@@ -60,6 +60,7 @@ export function beginLifetime(interrupt?: AbortSignal): AppLifetime {
   async function during<T>(work: () => T | Promise<T>): Promise<T> {
     signal.throwIfAborted();
     let onAbort = () => {};
+    // Listens before the work does: what the work makes of the end comes too late.
     const ended = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
@@ -68,8 +69,6 @@ export function beginLifetime(interrupt?: AbortSignal): AppLifetime {
       return await Promise.race([ended, (async () => work())()]);
     } finally {
       signal.removeEventListener("abort", onAbort);
-      // Work that failed because the lifetime ended fails for that reason, not for the one it gives.
-      signal.throwIfAborted();
     }
   }
 

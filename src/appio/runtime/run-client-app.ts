@@ -80,7 +80,6 @@ async function exchange(
   const message = await objects.pull(onlyTree(messageObjectTrees), signal);
 
   const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onLog);
-  signal.throwIfAborted();
 
   const deflated = deflate(reply, hashing);
   const announcement = {
