@@ -1,0 +1,467 @@
+import { Code, ConnectError, createRouterTransport, type Interceptor } from "@connectrpc/connect";
+import {
+  createAuthenticatedClient,
+  createGuard,
+  createOpenClient,
+  credential,
+  type DecisionEvent,
+  definePolicy,
+  type GuardSettings,
+  inProcess,
+  open,
+  parseToken,
+  refusal,
+  requires,
+  service,
+  unimplemented,
+} from "countersign";
+import { describe, expect, it } from "vitest";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { collect, sessionPolicy } from "../client/mailbox.ts";
+import { mailboxService, verifySession } from "./mailbox-service.ts";
+
+/** A verifier as JavaScript may write it. */
+type SessionVerifier = (token: string, call: { readonly signal: AbortSignal }) => unknown;
+
+/** A guarded Mailbox in this process, and clients for it. */
+function start(settings: GuardSettings = {}, verify: SessionVerifier = verifySession) {
+  const { mailbox, handled } = mailboxService();
+  const events: DecisionEvent[] = [];
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: { session: verify as typeof verifySession },
+    onDecision: (event) => events.push(event),
+    ...settings,
+  });
+  const transport = inProcess(createRouterTransport(guard.routes));
+  return {
+    handled,
+    events,
+    guard,
+    open: createOpenClient(sessionPolicy, transport),
+    as: (token: string) =>
+      createAuthenticatedClient(sessionPolicy, transport, { session: parseToken(token) }),
+  };
+}
+
+const refused = { code: Code.Unauthenticated, rawMessage: "Authentication failed." };
+const denied = { code: Code.PermissionDenied, rawMessage: "Permission denied." };
+
+/** Calls all protected RPCs, one of each kind. */
+type Client = ReturnType<ReturnType<typeof start>["as"]>;
+const protectedCalls: [string, (client: Client, mailboxId: bigint) => Promise<unknown>][] = [
+  ["unary", (client, mailboxId) => client.sendLetter({ mailboxId })],
+  ["idempotent", (client, mailboxId) => client.countLetters({ mailboxId })],
+  [
+    "server-streaming",
+    (client, mailboxId) => collect(client.watchLetters({ mailboxId, limit: 1 })),
+  ],
+  ["client-streaming", (client, mailboxId) => client.importLetters(stream({ mailboxId }))],
+  ["bidi-streaming", (client, mailboxId) => collect(client.converse(stream({ mailboxId })))],
+];
+
+async function* stream<T>(...messages: T[]): AsyncIterable<T> {
+  yield* messages;
+}
+
+describe("an open RPC", () => {
+  it("needs no credential and looks at none", async () => {
+    const { open, handled } = start();
+    expect((await open.getBulletin({})).text).toBe("welcome");
+    const options = { headers: { "mailbox-session": "expired" } };
+    expect((await open.openSession({ mailboxId: 7n, key: "key-7" }, options)).session).toBe(
+      "right",
+    );
+    expect(handled.map(({ rpc }) => rpc)).toEqual(["getBulletin", "openSession"]);
+  });
+});
+
+describe.each(protectedCalls)("a protected %s RPC", (_kind, call) => {
+  it("runs for its caller, who may name itself or nobody", async () => {
+    const { as, handled } = start();
+    await call(as("right"), 7n);
+    expect(handled).toEqual([{ rpc: expect.any(String), mailboxId: 7n }]);
+  });
+
+  it.each(["unknown", "expired", "revoked", "RIGHT"])(
+    "refuses a token that is %s",
+    async (token) => {
+      const { as, handled } = start();
+      await expect(call(as(token), 7n)).rejects.toMatchObject(refused);
+      expect(handled).toEqual([]);
+    },
+  );
+
+  it("denies a caller that names another", async () => {
+    const { as, events } = start();
+    await expect(call(as("other"), 7n)).rejects.toMatchObject(denied);
+    expect(events.at(-1)).toMatchObject({
+      service: "countersign.example.v1.Mailbox",
+      credential: "session",
+      reason: expect.stringMatching(/mailbox_id is not what the credential proves$/),
+    });
+  });
+
+  it.each<[string, SessionVerifier, string]>([
+    [
+      "throws",
+      () => {
+        throw new Error("down");
+      },
+      "the verifier failed",
+    ],
+    [
+      "throws undefined",
+      () => {
+        throw undefined;
+      },
+      "the verifier failed",
+    ],
+    ["rejects", () => Promise.reject(new Error("down")), "the verifier failed"],
+    ["rejects with undefined", () => Promise.reject(), "the verifier failed"],
+    [
+      "throws an error that says OK",
+      () => {
+        throw new ConnectError("ok", 0 as Code);
+      },
+      "the verifier failed",
+    ],
+    ["answers true", () => true, "the verifier answered with no claims"],
+    ["answers null", () => null, "the verifier answered with no claims"],
+    ["answers no claims", () => ({}), "the verifier's claim mailboxId is no bigint"],
+    [
+      "answers a claim of another kind",
+      () => ({ mailboxId: 7 }),
+      "the verifier's claim mailboxId is no bigint",
+    ],
+    ["answers undefined", () => undefined, "unknown"],
+    ["refuses", () => refusal("banned"), "banned"],
+    ["never answers", () => new Promise(() => undefined), "the verifier took too long"],
+  ])("refuses when the verifier %s", async (_what, verify, reason) => {
+    const { as, handled, events } = start({ verifyTimeoutMs: 20 }, verify);
+    await expect(call(as("right"), 7n)).rejects.toMatchObject(refused);
+    expect(handled).toEqual([]);
+    expect(events.map((event) => event.reason)).toEqual([reason]);
+  });
+});
+
+describe("the guard", () => {
+  it("refuses a verifier that outlives the call's deadline, and tells it to stop", async () => {
+    const stopped = Promise.withResolvers<void>();
+    const { as, handled } = start({}, (_token, { signal }) => {
+      signal.addEventListener("abort", () => stopped.resolve());
+      return new Promise(() => undefined);
+    });
+    await expect(as("right").countLetters({}, { timeoutMs: 30 })).rejects.toBeInstanceOf(
+      ConnectError,
+    );
+    await stopped.promise;
+    expect(handled).toEqual([]);
+  });
+
+  it("shows the secret to no interceptor's message, no error and no report", async () => {
+    const seen: unknown[] = [];
+    const spy: Interceptor = (next) => (request) => {
+      seen.push(request.stream ? undefined : request.message);
+      return next(request);
+    };
+    const { as, events } = start({ interceptors: [spy] }, (token) => {
+      if (token === "s3cret-token") {
+        throw new Error(`no such token: ${token}`);
+      }
+      return verifySession(token);
+    });
+    await as("right").sendLetter({ session: "right", mailboxId: 7n });
+    expect(seen).toMatchObject([{ session: "", mailboxId: 7n }]);
+    await expect(as("s3cret-token").sendLetter({})).rejects.toMatchObject(refused);
+    expect(JSON.stringify(events)).not.toContain("s3cret-token");
+    expect(events.at(-1)).toMatchObject({ reason: "the verifier failed", cause: undefined });
+  });
+
+  it("runs interceptors inside its own: none sees a claim that is not bound", async () => {
+    const seen: string[] = [];
+    const spy: Interceptor = (next) => (request) => {
+      seen.push(request.method.name);
+      return next(request);
+    };
+    const { as } = start({ interceptors: [spy] });
+    await expect(as("other").sendLetter({ mailboxId: 7n })).rejects.toMatchObject(denied);
+    await expect(as("unknown").sendLetter({})).rejects.toMatchObject(refused);
+    expect(seen).toEqual([]);
+    await as("other").sendLetter({ mailboxId: 8n });
+    expect(seen).toEqual(["SendLetter"]);
+  });
+
+  it("ends a stream on a mismatch in a later message, even if the handler swallows it", async () => {
+    const swallowing = service(sessionPolicy, {
+      getBulletin: unimplemented,
+      openSession: unimplemented,
+      countLetters: unimplemented,
+      sendLetter: unimplemented,
+      watchLetters: unimplemented,
+      importLetters: async (requests) => {
+        let count = 0;
+        try {
+          for await (const _ of requests) {
+            count++;
+          }
+        } catch {
+          // What the guard throws here must not be the handler's to decide on.
+        }
+        return { count };
+      },
+      async *converse(requests) {
+        try {
+          for await (const _ of requests) {
+            yield {};
+          }
+        } catch {
+          yield { letter: { text: "nothing happened" } };
+        }
+      },
+    });
+    const guard = createGuard({ services: [swallowing], verifiers: { session: verifySession } });
+    const client = createAuthenticatedClient(
+      sessionPolicy,
+      inProcess(createRouterTransport(guard.routes)),
+      { session: parseToken("right") },
+    );
+    const messages = () => stream({ mailboxId: 7n }, { mailboxId: 0n }, { mailboxId: 8n });
+    await expect(client.importLetters(messages())).rejects.toMatchObject(denied);
+    const answers: unknown[] = [];
+    const conversation = (async () => {
+      for await (const answer of client.converse(messages())) {
+        answers.push(answer);
+      }
+    })();
+    await expect(conversation).rejects.toMatchObject(denied);
+    expect(answers).toHaveLength(2);
+  });
+
+  it("verifies a stream again and ends it when its token is revoked", async () => {
+    let isRevoked = false;
+    let asked = 0;
+    const { as, handled, events } = start({ recheckStreamMs: 10 }, (token) => {
+      asked++;
+      return isRevoked ? refusal("revoked") : verifySession(token);
+    });
+    const letters = as("right").watchLetters({})[Symbol.asyncIterator]();
+    expect((await letters.next()).value?.letter?.text).toBe("first");
+    isRevoked = true;
+    await expect(letters.next()).rejects.toMatchObject(refused);
+    expect(asked).toBeGreaterThan(1);
+    expect(handled).toHaveLength(1);
+    expect(events.at(-1)?.reason).toBe("revoked");
+  });
+
+  it("verifies again when a body took longer than a second to arrive", async () => {
+    // The guard reads its clock when the gate has decided, and again when the body is there.
+    let clock = 0;
+    let asked = 0;
+    const slow = (token: string) => {
+      asked++;
+      return asked === 1 ? verifySession(token) : refusal("revoked");
+    };
+    const { as, handled } = start({ now: () => (clock += 1_001) }, slow);
+    await expect(as("right").sendLetter({})).rejects.toMatchObject(refused);
+    expect(asked).toBe(2);
+    expect(handled).toEqual([]);
+    clock = 0;
+    asked = 0;
+    const quick = start({ now: () => (clock += 400) }, slow);
+    await quick.as("right").sendLetter({});
+    expect(asked).toBe(1);
+  });
+
+  it("counts what it allows and refuses, per RPC", async () => {
+    const { as, open, guard } = start();
+    await open.getBulletin({});
+    await as("right").countLetters({});
+    await expect(as("unknown").countLetters({})).rejects.toMatchObject(refused);
+    await expect(as("other").countLetters({ mailboxId: 7n })).rejects.toMatchObject(denied);
+    guard.refuseUnknown("/nothing");
+    const counts = new Map(
+      guard.counters().map(({ method, allowed, refused }) => [method, [allowed, refused]]),
+    );
+    expect(Object.fromEntries(counts)).toEqual({
+      GetBulletin: [1, 0],
+      OpenSession: [0, 0],
+      CountLetters: [1, 2],
+      SendLetter: [0, 0],
+      WatchLetters: [0, 0],
+      ImportLetters: [0, 0],
+      Converse: [0, 0],
+      "": [0, 1],
+    });
+  });
+
+  it("reports at most 100 refusals a second, and how many it left out", async () => {
+    let clock = 0;
+    const { guard, events } = start({ now: () => clock });
+    for (let i = 0; i < 130; i++) {
+      guard.refuseUnknown("/a");
+    }
+    expect(events).toHaveLength(100);
+    clock = 1_000;
+    guard.refuseUnknown("/b");
+    expect(events.at(-1)).toMatchObject({ method: "/b", reason: "unknown RPC", suppressed: 30 });
+  });
+
+  it("refuses all the same when the observer throws", async () => {
+    const { as } = start({
+      onDecision: () => {
+        throw new Error("disk full");
+      },
+    });
+    await expect(as("unknown").countLetters({})).rejects.toMatchObject(refused);
+  });
+
+  it("tells who passes that an RPC is not implemented, and nobody else", async () => {
+    const nothing = service(sessionPolicy, {
+      getBulletin: unimplemented,
+      openSession: unimplemented,
+      countLetters: unimplemented,
+      sendLetter: unimplemented,
+      watchLetters: unimplemented,
+      importLetters: unimplemented,
+      converse: unimplemented,
+    });
+    const guard = createGuard({ services: [nothing], verifiers: { session: verifySession } });
+    const transport = inProcess(createRouterTransport(guard.routes));
+    const as = (token: string) =>
+      createAuthenticatedClient(sessionPolicy, transport, { session: parseToken(token) });
+    for (const [, call] of protectedCalls) {
+      await expect(call(as("unknown"), 7n)).rejects.toMatchObject(refused);
+      await expect(call(as("right"), 7n)).rejects.toMatchObject({
+        code: Code.Unimplemented,
+        rawMessage: expect.stringMatching(
+          /^countersign\.example\.v1\.Mailbox\.\w+ is not implemented$/,
+        ),
+      });
+    }
+  });
+});
+
+describe("createGuard", () => {
+  const { mailbox } = mailboxService();
+  const verifiers = { session: verifySession };
+  const smuggle = (options: unknown) => () => createGuard(options as never);
+
+  it.each<[string, unknown, string]>([
+    ["no services", { services: [], verifiers: {} }, '"services" must list at least one service'],
+    [
+      "a service twice",
+      { services: [mailbox, mailbox], verifiers },
+      '"services" lists countersign.example.v1.Mailbox twice',
+    ],
+    [
+      "a missing verifier",
+      { services: [mailbox], verifiers: {} },
+      '"verifiers" lacks "session", which a service requires',
+    ],
+    [
+      "a verifier that nothing requires",
+      { services: [mailbox], verifiers: { ...verifiers, admin: verifySession } },
+      '"verifiers" has "admin", which no service requires',
+    ],
+    [
+      "a verifier that is no function",
+      { services: [mailbox], verifiers: { session: "right" } },
+      '"verifiers": "session" must be a function',
+    ],
+    [
+      "NaN bytes",
+      { services: [mailbox], verifiers, readMaxBytes: Number.NaN },
+      '"readMaxBytes" must be a whole number of bytes from 1 to 4294967295',
+    ],
+    [
+      "a recheck that is too rare",
+      { services: [mailbox], verifiers, recheckStreamMs: 5_001 },
+      '"recheckStreamMs" must be a number of ms above 0 and at most 5000',
+    ],
+    [
+      "no recheck",
+      { services: [mailbox], verifiers, recheckBodyMs: Number.POSITIVE_INFINITY },
+      '"recheckBodyMs" must be a number of ms above 0 and at most 1000',
+    ],
+  ])("refuses %s", (_what, options, text) => {
+    expect(smuggle(options)).toThrow(new TypeError(text));
+  });
+
+  it("refuses two credentials of one name", () => {
+    const impostor = credential("session", { header: "impostor", claims: {} });
+    const policy = definePolicy(Health, { check: requires(impostor), watch: open });
+    const other = service(policy, { check: unimplemented, watch: unimplemented });
+    expect(smuggle({ services: [mailbox, other], verifiers })).toThrow(
+      new TypeError('the services use two credentials of the name "session"'),
+    );
+  });
+});
+
+describe("service", () => {
+  const handlers = {
+    getBulletin: unimplemented,
+    openSession: unimplemented,
+    countLetters: unimplemented,
+    sendLetter: unimplemented,
+    watchLetters: unimplemented,
+    importLetters: unimplemented,
+    converse: unimplemented,
+  };
+  const smuggle = (given: unknown, options?: unknown) => () =>
+    service(sessionPolicy, given as never, options as never);
+
+  it.each<[string, unknown, unknown, string]>([
+    [
+      "a missing handler",
+      { ...handlers, converse: undefined },
+      undefined,
+      "service countersign.example.v1.Mailbox: converse needs a handler, or unimplemented",
+    ],
+    [
+      "a handler of an unknown RPC",
+      { ...handlers, shred: unimplemented },
+      undefined,
+      "service countersign.example.v1.Mailbox has no RPC shred",
+    ],
+    [
+      "a size of an unknown RPC",
+      handlers,
+      { readMaxBytes: { shred: 1 } },
+      'service countersign.example.v1.Mailbox: "readMaxBytes" names shred, which is no RPC of it',
+    ],
+    [
+      "a size that is none",
+      handlers,
+      { readMaxBytes: { converse: 0.5 } },
+      'service countersign.example.v1.Mailbox: "readMaxBytes" of converse must be a whole number of bytes from 1 to 4294967295',
+    ],
+  ])("refuses %s", (_what, given, options, text) => {
+    expect(smuggle(given, options)).toThrow(new TypeError(text));
+  });
+
+  it("takes the methods of an object, which keep their `this`", async () => {
+    class Counting {
+      calls = 0;
+      readonly getBulletin = unimplemented;
+      readonly openSession = unimplemented;
+      readonly sendLetter = unimplemented;
+      readonly watchLetters = unimplemented;
+      readonly importLetters = unimplemented;
+      readonly converse = unimplemented;
+      countLetters() {
+        this.calls++;
+        return { count: this.calls };
+      }
+    }
+    const counting = service(sessionPolicy, new Counting());
+    const guard = createGuard({ services: [counting], verifiers: { session: verifySession } });
+    const client = createAuthenticatedClient(
+      sessionPolicy,
+      inProcess(createRouterTransport(guard.routes)),
+      { session: parseToken("right") },
+    );
+    await client.countLetters({});
+    expect((await client.countLetters({})).count).toBe(2);
+  });
+});
