@@ -19,14 +19,25 @@ export interface ControlOptions {
   readonly counters: () => readonly DecisionCount[];
   /** How often a followed log is looked at, in milliseconds. Default: 500. */
   readonly logPollMs?: number;
+  /** Ends followed logs when aborted: they would keep a server from closing. */
+  readonly shutdownSignal?: AbortSignal;
 }
 
 /** Room for a run's configuration beside its bundle, in bytes. */
 const maxConfigBytes = 1024 * 1024;
 
 /** Control on a SuperLink's state: the API of the operator. */
-export function controlService(state: LinkState, { counters, logPollMs = 500 }: ControlOptions) {
+export function controlService(state: LinkState, options: ControlOptions) {
+  const { counters, logPollMs = 500, shutdownSignal } = options;
   const { runs, logs } = state;
+  const pause = async (signal: AbortSignal): Promise<void> => {
+    const ends = shutdownSignal === undefined ? signal : AbortSignal.any([signal, shutdownSignal]);
+    try {
+      await delay(logPollMs, undefined, { signal: ends });
+    } catch {
+      throw new ConnectError("The log is no longer followed.", Code.Unavailable);
+    }
+  };
   return service(
     controlPolicy,
     {
@@ -60,7 +71,7 @@ export function controlService(state: LinkState, { counters, logPollMs = 500 }: 
           } else if (!follow || run.status?.status === "finished") {
             return;
           } else {
-            await delay(logPollMs, undefined, { signal });
+            await pause(signal);
           }
         }
       },

@@ -1,4 +1,16 @@
-import type { Token } from "../../policy/token.ts";
+import { createAuthority } from "../../authority/authority.ts";
+import type { AnySqlDatabase } from "../../authority/sql-database.ts";
+import { openSqlite } from "../../authority/sqlite.ts";
+import type { DecisionCount, DecisionEvent } from "../../guard/decisions.ts";
+import { digestToken, type Token } from "../../policy/token.ts";
+import { refusal } from "../../policy/verifier.ts";
+import { type Server, serve } from "../../serve/serve.ts";
+import { fleetPolicy, serverAppIoPolicy } from "../policy.ts";
+import { createLinkState, type LinkState } from "../state/link-state.ts";
+import { controlService } from "./control.ts";
+import { fleetService } from "./fleet.ts";
+import { defaultMaxInlineBytes } from "./message-sizes.ts";
+import { serverAppIoService } from "./server-app-io.ts";
 
 /** How to start a SuperLink. */
 export interface SuperLinkOptions {
@@ -17,30 +29,121 @@ export interface SuperLinkOptions {
   readonly fleetPort?: number;
   /** Port of Control, 0 for any free one. Default: 9093. */
   readonly controlPort?: number;
+  /** The largest object or context that a request may carry, in bytes. Default: 512 MiB. */
+  readonly maxInlineBytes?: number;
   /** How often StreamLogs looks for new lines, in milliseconds. Default: 500. */
   readonly logPollMs?: number;
+  /** Called for every refusal of a guard, on whichever port. */
+  readonly onDecision?: (event: DecisionEvent) => void;
   /** The clock, in milliseconds since the epoch. Default: `Date.now`. */
   readonly now?: () => number;
 }
 
 /** A running SuperLink. */
-export interface SuperLink {
+export interface SuperLink extends AsyncDisposable {
   /** Base URL of ServerAppIo, such as `http://127.0.0.1:9091`. */
   readonly serverAppIoUrl: string;
   /** Base URL of Fleet. */
   readonly fleetUrl: string;
   /** Base URL of the operator's Control service. */
   readonly controlUrl: string;
+  /** The state behind the services. */
+  readonly state: LinkState;
+  /** Returns how many calls of each RPC were allowed and refused, over all ports. */
+  counters(): readonly DecisionCount[];
   /** Stops listening, lets calls in flight finish in bounded time, and closes the database. */
   close(): Promise<void>;
 }
 
 /**
  * Starts a SuperLink: the state in one SQLite file, and ServerAppIo, Fleet and
- * Control on a port each.
+ * Control on a port each. Fleet is open to whoever reaches its port.
  *
  * @throws TypeError if an option is wrong; Error if the file or a port is taken.
  */
 export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLink> {
-  throw new Error(`not built yet: ${options.databasePath}`);
+  const now = options.now ?? Date.now;
+  const database = await openSqlite({ path: options.databasePath });
+  const servers: Server[] = [];
+  const stopping = new AbortController();
+  const close = () => {
+    stopping.abort();
+    return closeAll(servers, database);
+  };
+  try {
+    const authority = await createAuthority({ database, now });
+    const state = await createLinkState({ database, authority, now });
+    const counters = () => addUp(servers.flatMap((server) => server.counters()));
+    const { maxInlineBytes = defaultMaxInlineBytes, logPollMs = 500 } = options;
+    const shared = {
+      ...(options.host === undefined ? {} : { host: options.host }),
+      ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),
+    };
+    const serverAppIo = await serve({
+      ...shared,
+      services: [serverAppIoService(state, authority, { maxInlineBytes })],
+      verifiers: { appToken: authority.verifier },
+      port: options.serverAppIoPort ?? 9091,
+      limits: { exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat] },
+    });
+    servers.push(serverAppIo);
+    const fleet = await serve({
+      ...shared,
+      services: [fleetService(state, { maxInlineBytes })],
+      verifiers: {},
+      port: options.fleetPort ?? 9092,
+      limits: { exemptFromShedding: [fleetPolicy.service.method.sendNodeHeartbeat] },
+    });
+    servers.push(fleet);
+    const control = await serve({
+      ...shared,
+      services: [controlService(state, { counters, logPollMs, shutdownSignal: stopping.signal })],
+      verifiers: { operatorToken: operatorVerifier(options.operatorToken) },
+      port: options.controlPort ?? 9093,
+    });
+    servers.push(control);
+    return {
+      serverAppIoUrl: serverAppIo.url,
+      fleetUrl: fleet.url,
+      controlUrl: control.url,
+      state,
+      counters,
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Accepts one token, of which it keeps the digest. */
+function operatorVerifier(operatorToken: Token) {
+  const expected = digestToken(operatorToken);
+  return (presented: Token) =>
+    digestToken(presented) === expected ? {} : refusal("not the operator's");
+}
+
+/** Joins the counts of RPCs that several ports serve: health, and unknown ones. */
+function addUp(counts: readonly DecisionCount[]): DecisionCount[] {
+  const byName = new Map<string, DecisionCount>();
+  for (const count of counts) {
+    const name = `${count.service}/${count.method}`;
+    const { allowed = 0, refused = 0 } = byName.get(name) ?? {};
+    byName.set(name, {
+      ...count,
+      allowed: allowed + count.allowed,
+      refused: refused + count.refused,
+    });
+  }
+  return [...byName.values()];
+}
+
+/** Closes the servers before the database that their handlers use. */
+async function closeAll(servers: readonly Server[], database: AnySqlDatabase): Promise<void> {
+  try {
+    await Promise.all(servers.map((server) => server.close()));
+  } finally {
+    await database.close();
+  }
 }

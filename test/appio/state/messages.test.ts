@@ -1,7 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { inflateMessage } from "../../../src/appio/objects/inflate.ts";
-import { createWorld, type Draft } from "./world.ts";
+import { type Draft, settings } from "./drafts.ts";
+import { createWorld } from "./world.ts";
 
 type World = Awaited<ReturnType<typeof createWorld>>;
 
@@ -316,7 +317,7 @@ describe("replies", () => {
     const first = world.reply(instruction);
     const wanted = await world.state.replies.push(first.message, first.tree, 2);
     expect(await world.state.replies.push(first.message, first.tree, 2)).toEqual(wanted);
-    const second = world.reply(instruction, { content: { loss: 9 } });
+    const second = world.reply(instruction, { content: settings({ loss: 9 }) });
     expect(await world.state.replies.push(second.message, second.tree, 2)).toMatchObject({
       messageId: undefined,
     });

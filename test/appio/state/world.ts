@@ -1,17 +1,10 @@
-import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
-import {
-  contentsOf,
-  type DeflatedObject,
-  deflate,
-  treeOf,
-} from "../../../src/appio/objects/deflate.ts";
-import { Message } from "../../../src/appio/objects/message.ts";
-import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
+import { contentsOf } from "../../../src/appio/objects/deflate.ts";
 import { createLinkState } from "../../../src/appio/state/link-state.ts";
 import { createAuthority } from "../../../src/authority/authority.ts";
 import type { AnySqlDatabase } from "../../../src/authority/sql-database.ts";
 import { openSqlite } from "../../../src/authority/sqlite.ts";
 import type { Token } from "../../../src/policy/token.ts";
+import { createDrafts, type Draft, type DraftOptions } from "./drafts.ts";
 
 /** The instant at which the clocks of these tests start, in milliseconds since the epoch. */
 export const startMs = Date.UTC(2026, 10, 23);
@@ -27,14 +20,6 @@ export function createClock() {
   };
 }
 
-/** A message as it is pushed, and its objects. */
-export interface Draft {
-  readonly id: string;
-  readonly message: ReturnType<Message["toProto"]>;
-  readonly tree: ReturnType<typeof treeOf>;
-  readonly object: DeflatedObject;
-}
-
 /** A link state on a database of its own, and short ways to bring it where a test begins. */
 export async function createWorld(path = ":memory:", clock = createClock()) {
   const database: AnySqlDatabase = await openSqlite({ path });
@@ -44,6 +29,7 @@ export async function createWorld(path = ":memory:", clock = createClock()) {
 
   const world = {
     ...{ database, authority, state, clock },
+    ...createDrafts(now),
     async pendingRun(): Promise<bigint> {
       const [runId] = await state.runs.create({ fab: fabBytes });
       return runId ?? 0n;
@@ -66,24 +52,6 @@ export async function createWorld(path = ":memory:", clock = createClock()) {
       const publicKey = crypto.getRandomValues(new Uint8Array(32));
       const nodeId = await state.nodes.register(publicKey);
       return state.nodes.activate(publicKey, 1800).then(() => nodeId);
-    },
-    instruction(runId: bigint, dstNodeId: bigint, options: DraftOptions = {}): Draft {
-      const { content = { lr: 0.1 }, ttlSeconds, messageType = "train" } = options;
-      const message = new Message({
-        ...{ dstNodeId, messageType, now, groupId: crypto.randomUUID() },
-        content: records(content),
-        ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-      });
-      return toDraft(message.withMetadata({ runId, srcNodeId: 1n }));
-    },
-    reply(instruction: Draft, options: DraftOptions = {}): Draft {
-      const { content = { loss: 0.5 }, ttlSeconds } = options;
-      const asked = new Message(
-        { ...metadataOf(instruction), messageId: instruction.id },
-        { content: records({}) },
-      );
-      const answer = asked.reply(records(content), { now });
-      return toDraft(ttlSeconds === undefined ? answer : answer.withMetadata({ ttlSeconds }));
     },
     /** Pushes an instruction with all of its objects. */
     async send(runId: bigint, dstNodeId: bigint, options?: DraftOptions): Promise<Draft> {
@@ -111,34 +79,5 @@ export async function createWorld(path = ":memory:", clock = createClock()) {
   return world;
 }
 
-interface DraftOptions {
-  readonly content?: Record<string, number>;
-  readonly ttlSeconds?: number;
-  readonly messageType?: string;
-}
-
 /** An app bundle: opaque to the state. */
 export const fabBytes = new TextEncoder().encode("an app bundle");
-
-/** Makes a message ready to be pushed: its id is that of its object. */
-export function toDraft(message: Message): Draft {
-  const object = deflate(message);
-  return {
-    id: object.id,
-    message: message.withMetadata({ messageId: object.id }).toProto(),
-    tree: treeOf(object),
-    object,
-  };
-}
-
-function records(content: Record<string, number>): RecordDict {
-  return new RecordDict({ config: new ConfigRecord(content) });
-}
-
-function metadataOf({ message: { metadata } }: Draft) {
-  if (metadata === undefined) {
-    throw new Error("a draft has metadata");
-  }
-  const { ttl, createdAt, ...same } = metadata;
-  return { ...same, ttlSeconds: ttl, createdAtSeconds: createdAt };
-}
