@@ -19,6 +19,8 @@ export const file_flwr_proto_appio: GenFile = /*@__PURE__*/
   fileDesc("ChZmbHdyL3Byb3RvL2FwcGlvLnByb3RvEgpmbHdyLnByb3RvIhkKF0xpc3RBcHBzVG9MYXVuY2hSZXF1ZXN0IisKGExpc3RBcHBzVG9MYXVuY2hSZXNwb25zZRIPCgdydW5faWRzGAEgAygEIiUKE1JlcXVlc3RUb2tlblJlcXVlc3QSDgoGcnVuX2lkGAEgASgEIioKFFJlcXVlc3RUb2tlblJlc3BvbnNlEhIKBXRva2VuGAEgASgJQgOAAQEingEKFlB1c2hBcHBNZXNzYWdlc1JlcXVlc3QSEgoFdG9rZW4YASABKAlCA4ABARIqCg1tZXNzYWdlc19saXN0GAIgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEg4KBnJ1bl9pZBgDIAEoBBI0ChRtZXNzYWdlX29iamVjdF90cmVlcxgEIAMoCzIWLmZsd3IucHJvdG8uT2JqZWN0VHJlZSJHChdQdXNoQXBwTWVzc2FnZXNSZXNwb25zZRITCgttZXNzYWdlX2lkcxgBIAMoCRIXCg9vYmplY3RzX3RvX3B1c2gYAiADKAkiUQoWUHVsbEFwcE1lc3NhZ2VzUmVxdWVzdBISCgV0b2tlbhgBIAEoCUIDgAEBEhMKC21lc3NhZ2VfaWRzGAIgAygJEg4KBnJ1bl9pZBgDIAEoBCJ7ChdQdWxsQXBwTWVzc2FnZXNSZXNwb25zZRIqCg1tZXNzYWdlc19saXN0GAEgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEjQKFG1lc3NhZ2Vfb2JqZWN0X3RyZWVzGAIgAygLMhYuZmx3ci5wcm90by5PYmplY3RUcmVlIioKFFB1bGxBcHBJbnB1dHNSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQEieQoVUHVsbEFwcElucHV0c1Jlc3BvbnNlEiQKB2NvbnRleHQYASABKAsyEy5mbHdyLnByb3RvLkNvbnRleHQSHAoDcnVuGAIgASgLMg8uZmx3ci5wcm90by5SdW4SHAoDZmFiGAMgASgLMg8uZmx3ci5wcm90by5GYWIiYQoVUHVzaEFwcE91dHB1dHNSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQESDgoGcnVuX2lkGAIgASgEEiQKB2NvbnRleHQYAyABKAsyEy5mbHdyLnByb3RvLkNvbnRleHQiGAoWUHVzaEFwcE91dHB1dHNSZXNwb25zZWIGcHJvdG8z", [file_flwr_proto_fab, file_flwr_proto_message, file_flwr_proto_run]);
 
 /**
+ * ListAppsToLaunchRequest asks for the runs that wait for an app process.
+ *
  * @generated from message flwr.proto.ListAppsToLaunchRequest
  */
 export type ListAppsToLaunchRequest = Message<"flwr.proto.ListAppsToLaunchRequest"> & {
@@ -32,10 +34,14 @@ export const ListAppsToLaunchRequestSchema: GenMessage<ListAppsToLaunchRequest> 
   messageDesc(file_flwr_proto_appio, 0);
 
 /**
+ * ListAppsToLaunchResponse names runs.
+ *
  * @generated from message flwr.proto.ListAppsToLaunchResponse
  */
 export type ListAppsToLaunchResponse = Message<"flwr.proto.ListAppsToLaunchResponse"> & {
   /**
+   * Ids of the runs, in no particular order.
+   *
    * @generated from field: repeated uint64 run_ids = 1;
    */
   runIds: bigint[];
@@ -49,10 +55,14 @@ export const ListAppsToLaunchResponseSchema: GenMessage<ListAppsToLaunchResponse
   messageDesc(file_flwr_proto_appio, 1);
 
 /**
+ * RequestTokenRequest names the run to claim.
+ *
  * @generated from message flwr.proto.RequestTokenRequest
  */
 export type RequestTokenRequest = Message<"flwr.proto.RequestTokenRequest"> & {
   /**
+   * Id of the run.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
@@ -66,10 +76,14 @@ export const RequestTokenRequestSchema: GenMessage<RequestTokenRequest> = /*@__P
   messageDesc(file_flwr_proto_appio, 2);
 
 /**
+ * RequestTokenResponse carries the token.
+ *
  * @generated from message flwr.proto.RequestTokenResponse
  */
 export type RequestTokenResponse = Message<"flwr.proto.RequestTokenResponse"> & {
   /**
+   * The run's token, 256 hexadecimal characters; empty when it was not granted.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
@@ -83,25 +97,37 @@ export const RequestTokenResponseSchema: GenMessage<RequestTokenResponse> = /*@_
   messageDesc(file_flwr_proto_appio, 3);
 
 /**
+ * PushAppMessagesRequest carries messages of an app, without their contents.
+ *
  * @generated from message flwr.proto.PushAppMessagesRequest
  */
 export type PushAppMessagesRequest = Message<"flwr.proto.PushAppMessagesRequest"> & {
   /**
+   * The run's token again, for servers that read it from the body. It must be
+   * empty or equal the header.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
 
   /**
+   * The messages. A message with content has an empty content field; the
+   * content travels as objects.
+   *
    * @generated from field: repeated flwr.proto.Message messages_list = 2;
    */
   messagesList: Message$1[];
 
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 3;
    */
   runId: bigint;
 
   /**
+   * The objects of each message, in the order of the messages.
+   *
    * @generated from field: repeated flwr.proto.ObjectTree message_object_trees = 4;
    */
   messageObjectTrees: ObjectTree[];
@@ -115,15 +141,22 @@ export const PushAppMessagesRequestSchema: GenMessage<PushAppMessagesRequest> = 
   messageDesc(file_flwr_proto_appio, 4);
 
 /**
+ * PushAppMessagesResponse tells what was taken.
+ *
  * @generated from message flwr.proto.PushAppMessagesResponse
  */
 export type PushAppMessagesResponse = Message<"flwr.proto.PushAppMessagesResponse"> & {
   /**
+   * Id of each message, in the order of the request; empty where the message
+   * was not taken. ClientAppIo leaves the list empty.
+   *
    * @generated from field: repeated string message_ids = 1;
    */
   messageIds: string[];
 
   /**
+   * Ids of the objects that the server does not have, in no particular order.
+   *
    * @generated from field: repeated string objects_to_push = 2;
    */
   objectsToPush: string[];
@@ -137,20 +170,29 @@ export const PushAppMessagesResponseSchema: GenMessage<PushAppMessagesResponse> 
   messageDesc(file_flwr_proto_appio, 5);
 
 /**
+ * PullAppMessagesRequest asks for messages.
+ *
  * @generated from message flwr.proto.PullAppMessagesRequest
  */
 export type PullAppMessagesRequest = Message<"flwr.proto.PullAppMessagesRequest"> & {
   /**
+   * The run's token again, for servers that read it from the body. It must be
+   * empty or equal the header.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
 
   /**
+   * Ids of the instructions whose replies are wanted. ClientAppIo ignores it.
+   *
    * @generated from field: repeated string message_ids = 2;
    */
   messageIds: string[];
 
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 3;
    */
   runId: bigint;
@@ -164,15 +206,23 @@ export const PullAppMessagesRequestSchema: GenMessage<PullAppMessagesRequest> = 
   messageDesc(file_flwr_proto_appio, 6);
 
 /**
+ * PullAppMessagesResponse carries messages, without their contents.
+ *
  * @generated from message flwr.proto.PullAppMessagesResponse
  */
 export type PullAppMessagesResponse = Message<"flwr.proto.PullAppMessagesResponse"> & {
   /**
+   * The messages. A message with content has an empty content field; the
+   * content is pulled as objects.
+   *
    * @generated from field: repeated flwr.proto.Message messages_list = 1;
    */
   messagesList: Message$1[];
 
   /**
+   * The objects of each message, in the order of the messages. The root's id is
+   * the message's id.
+   *
    * @generated from field: repeated flwr.proto.ObjectTree message_object_trees = 2;
    */
   messageObjectTrees: ObjectTree[];
@@ -186,10 +236,15 @@ export const PullAppMessagesResponseSchema: GenMessage<PullAppMessagesResponse> 
   messageDesc(file_flwr_proto_appio, 7);
 
 /**
+ * PullAppInputsRequest asks for the inputs of the token's run.
+ *
  * @generated from message flwr.proto.PullAppInputsRequest
  */
 export type PullAppInputsRequest = Message<"flwr.proto.PullAppInputsRequest"> & {
   /**
+   * The run's token again, for servers that read it from the body. It must be
+   * empty or equal the header.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
@@ -203,20 +258,28 @@ export const PullAppInputsRequestSchema: GenMessage<PullAppInputsRequest> = /*@_
   messageDesc(file_flwr_proto_appio, 8);
 
 /**
+ * PullAppInputsResponse carries what an app needs to start.
+ *
  * @generated from message flwr.proto.PullAppInputsResponse
  */
 export type PullAppInputsResponse = Message<"flwr.proto.PullAppInputsResponse"> & {
   /**
+   * Context of the app, with its state.
+   *
    * @generated from field: flwr.proto.Context context = 1;
    */
   context?: Context | undefined;
 
   /**
+   * The run.
+   *
    * @generated from field: flwr.proto.Run run = 2;
    */
   run?: Run | undefined;
 
   /**
+   * App bundle of the run.
+   *
    * @generated from field: flwr.proto.Fab fab = 3;
    */
   fab?: Fab | undefined;
@@ -230,20 +293,29 @@ export const PullAppInputsResponseSchema: GenMessage<PullAppInputsResponse> = /*
   messageDesc(file_flwr_proto_appio, 9);
 
 /**
+ * PushAppOutputsRequest carries what an app leaves behind.
+ *
  * @generated from message flwr.proto.PushAppOutputsRequest
  */
 export type PushAppOutputsRequest = Message<"flwr.proto.PushAppOutputsRequest"> & {
   /**
+   * The run's token again, for servers that read it from the body. It must be
+   * empty or equal the header.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
 
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
 
   /**
+   * Context of the app, with its state.
+   *
    * @generated from field: flwr.proto.Context context = 3;
    */
   context?: Context | undefined;
@@ -257,6 +329,8 @@ export const PushAppOutputsRequestSchema: GenMessage<PushAppOutputsRequest> = /*
   messageDesc(file_flwr_proto_appio, 10);
 
 /**
+ * PushAppOutputsResponse is empty.
+ *
  * @generated from message flwr.proto.PushAppOutputsResponse
  */
 export type PushAppOutputsResponse = Message<"flwr.proto.PushAppOutputsResponse"> & {

@@ -13,6 +13,11 @@ import type { SendAppHeartbeatRequestSchema, SendAppHeartbeatResponse } from "./
 import type { ConfirmMessageReceivedRequestSchema, ConfirmMessageReceivedResponse, PullObjectRequestSchema, PullObjectResponse, PushObjectRequestSchema, PushObjectResponse } from "./message_pb.ts";
 
 /**
+ * ClientAppIo is what a SuperNode offers to the processes that run a ClientApp,
+ * and to the SuperExec that launches them. The first three RPCs are open; all
+ * others require the run's token in the header flwr-app-token, and act on that
+ * run only.
+ *
  * @generated from service flwr.proto.ClientAppIo
  */
 export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
@@ -35,6 +40,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ListAppsToLaunch returns the runs that have a message for a ClientApp and
+   * no token: those for which RequestToken would grant one.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.ListAppsToLaunch
    */
   listAppsToLaunch(
@@ -45,6 +53,10 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * RequestToken claims a run: it issues the run's token on this node. The
+   * answer has an empty token when there is nothing to claim; of concurrent
+   * claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.RequestToken
    */
   requestToken(
@@ -55,6 +67,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.GetRun
    */
   getRun(
@@ -65,6 +80,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.SendAppHeartbeat
    */
   sendAppHeartbeat(
@@ -75,6 +93,8 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullAppInputs returns what a ClientApp needs to start. It can be repeated.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullAppInputs
    */
   pullAppInputs(
@@ -85,6 +105,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushAppOutputs stores the context that a ClientApp leaves behind, and ends
+   * the token: the run can then be claimed for its next message.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushAppOutputs
    */
   pushAppOutputs(
@@ -95,6 +118,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushObject uploads one object that PushMessage has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushObject
    */
   pushObject(
@@ -105,6 +131,8 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullObject downloads one object of the message to process.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullObject
    */
   pullObject(
@@ -115,6 +143,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ConfirmMessageReceived tells that a message and all of its objects have
+   * arrived, so that they can be freed. An unknown id has no effect.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.ConfirmMessageReceived
    */
   confirmMessageReceived(
@@ -125,6 +156,9 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushMessage hands the reply to the node. The objects that it asks for in
+   * return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushMessage
    */
   pushMessage(
@@ -135,6 +169,8 @@ export class ClientAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullMessage takes one message of the run to process.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullMessage
    */
   pullMessage(

@@ -20,10 +20,18 @@ export const file_flwr_proto_clientappio: GenFile = /*@__PURE__*/
   fileDesc("ChxmbHdyL3Byb3RvL2NsaWVudGFwcGlvLnByb3RvEgpmbHdyLnByb3RvMskHCgtDbGllbnRBcHBJbxJdChBMaXN0QXBwc1RvTGF1bmNoEiMuZmx3ci5wcm90by5MaXN0QXBwc1RvTGF1bmNoUmVxdWVzdBokLmZsd3IucHJvdG8uTGlzdEFwcHNUb0xhdW5jaFJlc3BvbnNlElEKDFJlcXVlc3RUb2tlbhIfLmZsd3IucHJvdG8uUmVxdWVzdFRva2VuUmVxdWVzdBogLmZsd3IucHJvdG8uUmVxdWVzdFRva2VuUmVzcG9uc2USPwoGR2V0UnVuEhkuZmx3ci5wcm90by5HZXRSdW5SZXF1ZXN0GhouZmx3ci5wcm90by5HZXRSdW5SZXNwb25zZRJdChBTZW5kQXBwSGVhcnRiZWF0EiMuZmx3ci5wcm90by5TZW5kQXBwSGVhcnRiZWF0UmVxdWVzdBokLmZsd3IucHJvdG8uU2VuZEFwcEhlYXJ0YmVhdFJlc3BvbnNlElQKDVB1bGxBcHBJbnB1dHMSIC5mbHdyLnByb3RvLlB1bGxBcHBJbnB1dHNSZXF1ZXN0GiEuZmx3ci5wcm90by5QdWxsQXBwSW5wdXRzUmVzcG9uc2USVwoOUHVzaEFwcE91dHB1dHMSIS5mbHdyLnByb3RvLlB1c2hBcHBPdXRwdXRzUmVxdWVzdBoiLmZsd3IucHJvdG8uUHVzaEFwcE91dHB1dHNSZXNwb25zZRJLCgpQdXNoT2JqZWN0Eh0uZmx3ci5wcm90by5QdXNoT2JqZWN0UmVxdWVzdBoeLmZsd3IucHJvdG8uUHVzaE9iamVjdFJlc3BvbnNlEksKClB1bGxPYmplY3QSHS5mbHdyLnByb3RvLlB1bGxPYmplY3RSZXF1ZXN0Gh4uZmx3ci5wcm90by5QdWxsT2JqZWN0UmVzcG9uc2USbwoWQ29uZmlybU1lc3NhZ2VSZWNlaXZlZBIpLmZsd3IucHJvdG8uQ29uZmlybU1lc3NhZ2VSZWNlaXZlZFJlcXVlc3QaKi5mbHdyLnByb3RvLkNvbmZpcm1NZXNzYWdlUmVjZWl2ZWRSZXNwb25zZRJWCgtQdXNoTWVzc2FnZRIiLmZsd3IucHJvdG8uUHVzaEFwcE1lc3NhZ2VzUmVxdWVzdBojLmZsd3IucHJvdG8uUHVzaEFwcE1lc3NhZ2VzUmVzcG9uc2USVgoLUHVsbE1lc3NhZ2USIi5mbHdyLnByb3RvLlB1bGxBcHBNZXNzYWdlc1JlcXVlc3QaIy5mbHdyLnByb3RvLlB1bGxBcHBNZXNzYWdlc1Jlc3BvbnNlYgZwcm90bzM", [file_flwr_proto_appio, file_flwr_proto_heartbeat, file_flwr_proto_message, file_flwr_proto_run]);
 
 /**
+ * ClientAppIo is what a SuperNode offers to the processes that run a ClientApp,
+ * and to the SuperExec that launches them. The first three RPCs are open; all
+ * others require the run's token in the header flwr-app-token, and act on that
+ * run only.
+ *
  * @generated from service flwr.proto.ClientAppIo
  */
 export const ClientAppIo: GenService<{
   /**
+   * ListAppsToLaunch returns the runs that have a message for a ClientApp and
+   * no token: those for which RequestToken would grant one.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.ListAppsToLaunch
    */
   listAppsToLaunch: {
@@ -32,6 +40,10 @@ export const ClientAppIo: GenService<{
     output: typeof ListAppsToLaunchResponseSchema;
   },
   /**
+   * RequestToken claims a run: it issues the run's token on this node. The
+   * answer has an empty token when there is nothing to claim; of concurrent
+   * claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.RequestToken
    */
   requestToken: {
@@ -40,6 +52,9 @@ export const ClientAppIo: GenService<{
     output: typeof RequestTokenResponseSchema;
   },
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.GetRun
    */
   getRun: {
@@ -48,6 +63,9 @@ export const ClientAppIo: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.SendAppHeartbeat
    */
   sendAppHeartbeat: {
@@ -56,6 +74,8 @@ export const ClientAppIo: GenService<{
     output: typeof SendAppHeartbeatResponseSchema;
   },
   /**
+   * PullAppInputs returns what a ClientApp needs to start. It can be repeated.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullAppInputs
    */
   pullAppInputs: {
@@ -64,6 +84,9 @@ export const ClientAppIo: GenService<{
     output: typeof PullAppInputsResponseSchema;
   },
   /**
+   * PushAppOutputs stores the context that a ClientApp leaves behind, and ends
+   * the token: the run can then be claimed for its next message.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushAppOutputs
    */
   pushAppOutputs: {
@@ -72,6 +95,9 @@ export const ClientAppIo: GenService<{
     output: typeof PushAppOutputsResponseSchema;
   },
   /**
+   * PushObject uploads one object that PushMessage has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushObject
    */
   pushObject: {
@@ -80,6 +106,8 @@ export const ClientAppIo: GenService<{
     output: typeof PushObjectResponseSchema;
   },
   /**
+   * PullObject downloads one object of the message to process.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullObject
    */
   pullObject: {
@@ -88,6 +116,9 @@ export const ClientAppIo: GenService<{
     output: typeof PullObjectResponseSchema;
   },
   /**
+   * ConfirmMessageReceived tells that a message and all of its objects have
+   * arrived, so that they can be freed. An unknown id has no effect.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.ConfirmMessageReceived
    */
   confirmMessageReceived: {
@@ -96,6 +127,9 @@ export const ClientAppIo: GenService<{
     output: typeof ConfirmMessageReceivedResponseSchema;
   },
   /**
+   * PushMessage hands the reply to the node. The objects that it asks for in
+   * return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PushMessage
    */
   pushMessage: {
@@ -104,6 +138,8 @@ export const ClientAppIo: GenService<{
     output: typeof PushAppMessagesResponseSchema;
   },
   /**
+   * PullMessage takes one message of the run to process.
+   *
    * @generated from rpc flwr.proto.ClientAppIo.PullMessage
    */
   pullMessage: {

@@ -13,15 +13,24 @@ export const file_flwr_proto_error: GenFile = /*@__PURE__*/
   fileDesc("ChZmbHdyL3Byb3RvL2Vycm9yLnByb3RvEgpmbHdyLnByb3RvIiUKBUVycm9yEgwKBGNvZGUYASABKBISDgoGcmVhc29uGAIgASgJYgZwcm90bzM");
 
 /**
+ * Error stands in a message in place of the content when there is none.
+ *
  * @generated from message flwr.proto.Error
  */
 export type Error = Message<"flwr.proto.Error"> & {
   /**
+   * What went wrong: 0 unknown, 1 the ClientApp could not be loaded, 2 it
+   * raised an exception, 3 message unavailable, 4 reply unavailable, 5 node
+   * unavailable, 6 a mod's precondition failed, 7 invalid app bundle, 8 the
+   * ClientApp crashed.
+   *
    * @generated from field: sint64 code = 1;
    */
   code: bigint;
 
   /**
+   * Explanation for people; empty when there is none.
+   *
    * @generated from field: string reason = 2;
    */
   reason: string;

@@ -15,20 +15,28 @@ export const file_flwr_proto_fab: GenFile = /*@__PURE__*/
   fileDesc("ChRmbHdyL3Byb3RvL2ZhYi5wcm90bxIKZmx3ci5wcm90byKZAQoDRmFiEhAKCGhhc2hfc3RyGAEgASgJEg8KB2NvbnRlbnQYAiABKAwSOQoNdmVyaWZpY2F0aW9ucxgDIAMoCzIiLmZsd3IucHJvdG8uRmFiLlZlcmlmaWNhdGlvbnNFbnRyeRo0ChJWZXJpZmljYXRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRCg1HZXRGYWJSZXF1ZXN0Eh4KBG5vZGUYASABKAsyEC5mbHdyLnByb3RvLk5vZGUSEAoIaGFzaF9zdHIYAiABKAkSDgoGcnVuX2lkGAMgASgEIi4KDkdldEZhYlJlc3BvbnNlEhwKA2ZhYhgBIAEoCzIPLmZsd3IucHJvdG8uRmFiYgZwcm90bzM", [file_flwr_proto_node]);
 
 /**
+ * Fab is an app bundle: the code of a run.
+ *
  * @generated from message flwr.proto.Fab
  */
 export type Fab = Message<"flwr.proto.Fab"> & {
   /**
+   * SHA-256 of the content, in lower-case hexadecimal.
+   *
    * @generated from field: string hash_str = 1;
    */
   hashStr: string;
 
   /**
+   * The bundle: opaque bytes, at most 10 MiB.
+   *
    * @generated from field: bytes content = 2;
    */
   content: Uint8Array;
 
   /**
+   * Data to check the bundle's signatures with, by name.
+   *
    * @generated from field: map<string, string> verifications = 3;
    */
   verifications: { [key: string]: string };
@@ -42,20 +50,28 @@ export const FabSchema: GenMessage<Fab> = /*@__PURE__*/
   messageDesc(file_flwr_proto_fab, 0);
 
 /**
+ * GetFabRequest names an app bundle.
+ *
  * @generated from message flwr.proto.GetFabRequest
  */
 export type GetFabRequest = Message<"flwr.proto.GetFabRequest"> & {
   /**
+   * Node that calls.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * SHA-256 of the bundle, in lower-case hexadecimal.
+   *
    * @generated from field: string hash_str = 2;
    */
   hashStr: string;
 
   /**
+   * Id of the run that the bundle belongs to.
+   *
    * @generated from field: uint64 run_id = 3;
    */
   runId: bigint;
@@ -69,10 +85,14 @@ export const GetFabRequestSchema: GenMessage<GetFabRequest> = /*@__PURE__*/
   messageDesc(file_flwr_proto_fab, 1);
 
 /**
+ * GetFabResponse carries an app bundle.
+ *
  * @generated from message flwr.proto.GetFabResponse
  */
 export type GetFabResponse = Message<"flwr.proto.GetFabResponse"> & {
   /**
+   * The bundle.
+   *
    * @generated from field: flwr.proto.Fab fab = 1;
    */
   fab?: Fab | undefined;

@@ -14,6 +14,11 @@ import type { GetFabRequestSchema, GetFabResponse } from "./fab_pb.ts";
 import type { ConfirmMessageReceivedRequestSchema, ConfirmMessageReceivedResponse, PullObjectRequestSchema, PullObjectResponse, PushObjectRequestSchema, PushObjectResponse } from "./message_pb.ts";
 
 /**
+ * Fleet is what a SuperLink offers to its SuperNodes. Callers prove who they
+ * are with a signed timestamp: the headers flwr-public-key-bin, flwr-timestamp
+ * and flwr-signature-bin. A node id in a request must be that of the key's
+ * node.
+ *
  * @generated from service flwr.proto.Fleet
  */
 export class FleetClient<P extends AnyPolicy = AnyPolicy> {
@@ -36,6 +41,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * RegisterNode registers a node under its public key. A key can be used once.
+   *
    * @generated from rpc flwr.proto.Fleet.RegisterNode
    */
   registerNode(
@@ -46,6 +53,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ActivateNode brings a registered node online and returns its id.
+   *
    * @generated from rpc flwr.proto.Fleet.ActivateNode
    */
   activateNode(
@@ -56,6 +65,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * DeactivateNode takes an online node offline.
+   *
    * @generated from rpc flwr.proto.Fleet.DeactivateNode
    */
   deactivateNode(
@@ -66,6 +77,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * UnregisterNode ends a registration. The node's key cannot be used again.
+   *
    * @generated from rpc flwr.proto.Fleet.UnregisterNode
    */
   unregisterNode(
@@ -76,6 +89,9 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * SendNodeHeartbeat keeps the node online for twice the interval it
+   * announces.
+   *
    * @generated from rpc flwr.proto.Fleet.SendNodeHeartbeat
    */
   sendNodeHeartbeat(
@@ -86,6 +102,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullMessages delivers at most one instruction for the node, once.
+   *
    * @generated from rpc flwr.proto.Fleet.PullMessages
    */
   pullMessages(
@@ -96,6 +114,9 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushMessages hands a node's reply to the SuperLink. The objects that it
+   * asks for in return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.Fleet.PushMessages
    */
   pushMessages(
@@ -106,6 +127,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetRun returns a running run that the node takes part in.
+   *
    * @generated from rpc flwr.proto.Fleet.GetRun
    */
   getRun(
@@ -116,6 +139,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetFab returns the app bundle of a running run that the node takes part in.
+   *
    * @generated from rpc flwr.proto.Fleet.GetFab
    */
   getFab(
@@ -126,6 +151,9 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushObject uploads one object that PushMessages has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.Fleet.PushObject
    */
   pushObject(
@@ -136,6 +164,8 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullObject downloads one object of an instruction. The run must be running.
+   *
    * @generated from rpc flwr.proto.Fleet.PullObject
    */
   pullObject(
@@ -146,6 +176,10 @@ export class FleetClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ConfirmMessageReceived tells that an instruction and all of its objects
+   * have arrived, so that its objects can be freed. An unknown id has no
+   * effect.
+   *
    * @generated from rpc flwr.proto.Fleet.ConfirmMessageReceived
    */
   confirmMessageReceived(

@@ -23,10 +23,14 @@ export const file_flwr_proto_fleet: GenFile = /*@__PURE__*/
   fileDesc("ChZmbHdyL3Byb3RvL2ZsZWV0LnByb3RvEgpmbHdyLnByb3RvIi4KGFJlZ2lzdGVyTm9kZUZsZWV0UmVxdWVzdBISCgpwdWJsaWNfa2V5GAEgASgMIiwKGVJlZ2lzdGVyTm9kZUZsZWV0UmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoBCJFChNBY3RpdmF0ZU5vZGVSZXF1ZXN0EhIKCnB1YmxpY19rZXkYASABKAwSGgoSaGVhcnRiZWF0X2ludGVydmFsGAIgASgBIicKFEFjdGl2YXRlTm9kZVJlc3BvbnNlEg8KB25vZGVfaWQYASABKAQiKAoVRGVhY3RpdmF0ZU5vZGVSZXF1ZXN0Eg8KB25vZGVfaWQYASABKAQiGAoWRGVhY3RpdmF0ZU5vZGVSZXNwb25zZSItChpVbnJlZ2lzdGVyTm9kZUZsZWV0UmVxdWVzdBIPCgdub2RlX2lkGAEgASgEIh0KG1VucmVnaXN0ZXJOb2RlRmxlZXRSZXNwb25zZSJKChNQdWxsTWVzc2FnZXNSZXF1ZXN0Eh4KBG5vZGUYASABKAsyEC5mbHdyLnByb3RvLk5vZGUSEwoLbWVzc2FnZV9pZHMYAiADKAkiogEKFFB1bGxNZXNzYWdlc1Jlc3BvbnNlEigKCXJlY29ubmVjdBgBIAEoCzIVLmZsd3IucHJvdG8uUmVjb25uZWN0EioKDW1lc3NhZ2VzX2xpc3QYAiADKAsyEy5mbHdyLnByb3RvLk1lc3NhZ2USNAoUbWVzc2FnZV9vYmplY3RfdHJlZXMYAyADKAsyFi5mbHdyLnByb3RvLk9iamVjdFRyZWUitwEKE1B1c2hNZXNzYWdlc1JlcXVlc3QSHgoEbm9kZRgBIAEoCzIQLmZsd3IucHJvdG8uTm9kZRIqCg1tZXNzYWdlc19saXN0GAIgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEjQKFG1lc3NhZ2Vfb2JqZWN0X3RyZWVzGAMgAygLMhYuZmx3ci5wcm90by5PYmplY3RUcmVlEh4KFmNsaWVudGFwcF9ydW50aW1lX2xpc3QYBCADKAEiyQEKFFB1c2hNZXNzYWdlc1Jlc3BvbnNlEigKCXJlY29ubmVjdBgBIAEoCzIVLmZsd3IucHJvdG8uUmVjb25uZWN0Ej4KB3Jlc3VsdHMYAiADKAsyLS5mbHdyLnByb3RvLlB1c2hNZXNzYWdlc1Jlc3BvbnNlLlJlc3VsdHNFbnRyeRIXCg9vYmplY3RzX3RvX3B1c2gYAyADKAkaLgoMUmVzdWx0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiHgoJUmVjb25uZWN0EhEKCXJlY29ubmVjdBgBIAEoBDKICAoFRmxlZXQSWwoMUmVnaXN0ZXJOb2RlEiQuZmx3ci5wcm90by5SZWdpc3Rlck5vZGVGbGVldFJlcXVlc3QaJS5mbHdyLnByb3RvLlJlZ2lzdGVyTm9kZUZsZWV0UmVzcG9uc2USUQoMQWN0aXZhdGVOb2RlEh8uZmx3ci5wcm90by5BY3RpdmF0ZU5vZGVSZXF1ZXN0GiAuZmx3ci5wcm90by5BY3RpdmF0ZU5vZGVSZXNwb25zZRJXCg5EZWFjdGl2YXRlTm9kZRIhLmZsd3IucHJvdG8uRGVhY3RpdmF0ZU5vZGVSZXF1ZXN0GiIuZmx3ci5wcm90by5EZWFjdGl2YXRlTm9kZVJlc3BvbnNlEmEKDlVucmVnaXN0ZXJOb2RlEiYuZmx3ci5wcm90by5VbnJlZ2lzdGVyTm9kZUZsZWV0UmVxdWVzdBonLmZsd3IucHJvdG8uVW5yZWdpc3Rlck5vZGVGbGVldFJlc3BvbnNlEmAKEVNlbmROb2RlSGVhcnRiZWF0EiQuZmx3ci5wcm90by5TZW5kTm9kZUhlYXJ0YmVhdFJlcXVlc3QaJS5mbHdyLnByb3RvLlNlbmROb2RlSGVhcnRiZWF0UmVzcG9uc2USUQoMUHVsbE1lc3NhZ2VzEh8uZmx3ci5wcm90by5QdWxsTWVzc2FnZXNSZXF1ZXN0GiAuZmx3ci5wcm90by5QdWxsTWVzc2FnZXNSZXNwb25zZRJRCgxQdXNoTWVzc2FnZXMSHy5mbHdyLnByb3RvLlB1c2hNZXNzYWdlc1JlcXVlc3QaIC5mbHdyLnByb3RvLlB1c2hNZXNzYWdlc1Jlc3BvbnNlEj8KBkdldFJ1bhIZLmZsd3IucHJvdG8uR2V0UnVuUmVxdWVzdBoaLmZsd3IucHJvdG8uR2V0UnVuUmVzcG9uc2USPwoGR2V0RmFiEhkuZmx3ci5wcm90by5HZXRGYWJSZXF1ZXN0GhouZmx3ci5wcm90by5HZXRGYWJSZXNwb25zZRJLCgpQdXNoT2JqZWN0Eh0uZmx3ci5wcm90by5QdXNoT2JqZWN0UmVxdWVzdBoeLmZsd3IucHJvdG8uUHVzaE9iamVjdFJlc3BvbnNlEksKClB1bGxPYmplY3QSHS5mbHdyLnByb3RvLlB1bGxPYmplY3RSZXF1ZXN0Gh4uZmx3ci5wcm90by5QdWxsT2JqZWN0UmVzcG9uc2USbwoWQ29uZmlybU1lc3NhZ2VSZWNlaXZlZBIpLmZsd3IucHJvdG8uQ29uZmlybU1lc3NhZ2VSZWNlaXZlZFJlcXVlc3QaKi5mbHdyLnByb3RvLkNvbmZpcm1NZXNzYWdlUmVjZWl2ZWRSZXNwb25zZWIGcHJvdG8z", [file_flwr_proto_fab, file_flwr_proto_heartbeat, file_flwr_proto_message, file_flwr_proto_node, file_flwr_proto_run]);
 
 /**
+ * RegisterNodeFleetRequest asks for a registration.
+ *
  * @generated from message flwr.proto.RegisterNodeFleetRequest
  */
 export type RegisterNodeFleetRequest = Message<"flwr.proto.RegisterNodeFleetRequest"> & {
   /**
+   * Public key of the node: PEM, SubjectPublicKeyInfo, an elliptic curve.
+   *
    * @generated from field: bytes public_key = 1;
    */
   publicKey: Uint8Array;
@@ -40,10 +44,14 @@ export const RegisterNodeFleetRequestSchema: GenMessage<RegisterNodeFleetRequest
   messageDesc(file_flwr_proto_fleet, 0);
 
 /**
+ * RegisterNodeFleetResponse tells who the node is.
+ *
  * @generated from message flwr.proto.RegisterNodeFleetResponse
  */
 export type RegisterNodeFleetResponse = Message<"flwr.proto.RegisterNodeFleetResponse"> & {
   /**
+   * Id of the node.
+   *
    * @generated from field: uint64 node_id = 1;
    */
   nodeId: bigint;
@@ -57,15 +65,21 @@ export const RegisterNodeFleetResponseSchema: GenMessage<RegisterNodeFleetRespon
   messageDesc(file_flwr_proto_fleet, 1);
 
 /**
+ * ActivateNodeRequest announces a node.
+ *
  * @generated from message flwr.proto.ActivateNodeRequest
  */
 export type ActivateNodeRequest = Message<"flwr.proto.ActivateNodeRequest"> & {
   /**
+   * Public key that the node is registered under.
+   *
    * @generated from field: bytes public_key = 1;
    */
   publicKey: Uint8Array;
 
   /**
+   * Seconds between the node's heartbeats, from 10 to 1800.
+   *
    * @generated from field: double heartbeat_interval = 2;
    */
   heartbeatInterval: number;
@@ -79,10 +93,14 @@ export const ActivateNodeRequestSchema: GenMessage<ActivateNodeRequest> = /*@__P
   messageDesc(file_flwr_proto_fleet, 2);
 
 /**
+ * ActivateNodeResponse tells who the node is.
+ *
  * @generated from message flwr.proto.ActivateNodeResponse
  */
 export type ActivateNodeResponse = Message<"flwr.proto.ActivateNodeResponse"> & {
   /**
+   * Id of the node.
+   *
    * @generated from field: uint64 node_id = 1;
    */
   nodeId: bigint;
@@ -96,10 +114,14 @@ export const ActivateNodeResponseSchema: GenMessage<ActivateNodeResponse> = /*@_
   messageDesc(file_flwr_proto_fleet, 3);
 
 /**
+ * DeactivateNodeRequest names the node that goes offline.
+ *
  * @generated from message flwr.proto.DeactivateNodeRequest
  */
 export type DeactivateNodeRequest = Message<"flwr.proto.DeactivateNodeRequest"> & {
   /**
+   * Id of the node that calls.
+   *
    * @generated from field: uint64 node_id = 1;
    */
   nodeId: bigint;
@@ -113,6 +135,8 @@ export const DeactivateNodeRequestSchema: GenMessage<DeactivateNodeRequest> = /*
   messageDesc(file_flwr_proto_fleet, 4);
 
 /**
+ * DeactivateNodeResponse is empty.
+ *
  * @generated from message flwr.proto.DeactivateNodeResponse
  */
 export type DeactivateNodeResponse = Message<"flwr.proto.DeactivateNodeResponse"> & {
@@ -126,10 +150,14 @@ export const DeactivateNodeResponseSchema: GenMessage<DeactivateNodeResponse> = 
   messageDesc(file_flwr_proto_fleet, 5);
 
 /**
+ * UnregisterNodeFleetRequest names the node that leaves.
+ *
  * @generated from message flwr.proto.UnregisterNodeFleetRequest
  */
 export type UnregisterNodeFleetRequest = Message<"flwr.proto.UnregisterNodeFleetRequest"> & {
   /**
+   * Id of the node that calls.
+   *
    * @generated from field: uint64 node_id = 1;
    */
   nodeId: bigint;
@@ -143,6 +171,8 @@ export const UnregisterNodeFleetRequestSchema: GenMessage<UnregisterNodeFleetReq
   messageDesc(file_flwr_proto_fleet, 6);
 
 /**
+ * UnregisterNodeFleetResponse is empty.
+ *
  * @generated from message flwr.proto.UnregisterNodeFleetResponse
  */
 export type UnregisterNodeFleetResponse = Message<"flwr.proto.UnregisterNodeFleetResponse"> & {
@@ -156,15 +186,21 @@ export const UnregisterNodeFleetResponseSchema: GenMessage<UnregisterNodeFleetRe
   messageDesc(file_flwr_proto_fleet, 7);
 
 /**
+ * PullMessagesRequest asks for an instruction.
+ *
  * @generated from message flwr.proto.PullMessagesRequest
  */
 export type PullMessagesRequest = Message<"flwr.proto.PullMessagesRequest"> & {
   /**
+   * Node that calls.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Not used.
+   *
    * @generated from field: repeated string message_ids = 2;
    */
   messageIds: string[];
@@ -178,20 +214,29 @@ export const PullMessagesRequestSchema: GenMessage<PullMessagesRequest> = /*@__P
   messageDesc(file_flwr_proto_fleet, 8);
 
 /**
+ * PullMessagesResponse carries at most one instruction, without its content.
+ *
  * @generated from message flwr.proto.PullMessagesResponse
  */
 export type PullMessagesResponse = Message<"flwr.proto.PullMessagesResponse"> & {
   /**
+   * Not used.
+   *
    * @generated from field: flwr.proto.Reconnect reconnect = 1;
    */
   reconnect?: Reconnect | undefined;
 
   /**
+   * The instruction. Its content field is empty; the content is pulled as
+   * objects.
+   *
    * @generated from field: repeated flwr.proto.Message messages_list = 2;
    */
   messagesList: Message$1[];
 
   /**
+   * The objects of the instruction. The root's id is the message's id.
+   *
    * @generated from field: repeated flwr.proto.ObjectTree message_object_trees = 3;
    */
   messageObjectTrees: ObjectTree[];
@@ -205,25 +250,35 @@ export const PullMessagesResponseSchema: GenMessage<PullMessagesResponse> = /*@_
   messageDesc(file_flwr_proto_fleet, 9);
 
 /**
+ * PushMessagesRequest carries a reply, without its content.
+ *
  * @generated from message flwr.proto.PushMessagesRequest
  */
 export type PushMessagesRequest = Message<"flwr.proto.PushMessagesRequest"> & {
   /**
+   * Node that calls.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * The reply: the first message counts.
+   *
    * @generated from field: repeated flwr.proto.Message messages_list = 2;
    */
   messagesList: Message$1[];
 
   /**
+   * The objects of the reply.
+   *
    * @generated from field: repeated flwr.proto.ObjectTree message_object_trees = 3;
    */
   messageObjectTrees: ObjectTree[];
 
   /**
+   * Seconds that the ClientApp took for the reply.
+   *
    * @generated from field: repeated double clientapp_runtime_list = 4;
    */
   clientappRuntimeList: number[];
@@ -237,20 +292,30 @@ export const PushMessagesRequestSchema: GenMessage<PushMessagesRequest> = /*@__P
   messageDesc(file_flwr_proto_fleet, 10);
 
 /**
+ * PushMessagesResponse tells what was taken.
+ *
  * @generated from message flwr.proto.PushMessagesResponse
  */
 export type PushMessagesResponse = Message<"flwr.proto.PushMessagesResponse"> & {
   /**
+   * When to call again.
+   *
    * @generated from field: flwr.proto.Reconnect reconnect = 1;
    */
   reconnect?: Reconnect | undefined;
 
   /**
+   * 0 under the id of a reply that was taken; under the key "None" when it was
+   * not.
+   *
    * @generated from field: map<string, uint32> results = 2;
    */
   results: { [key: string]: number };
 
   /**
+   * Ids of the objects that the SuperLink does not have, in no particular
+   * order.
+   *
    * @generated from field: repeated string objects_to_push = 3;
    */
   objectsToPush: string[];
@@ -264,10 +329,14 @@ export const PushMessagesResponseSchema: GenMessage<PushMessagesResponse> = /*@_
   messageDesc(file_flwr_proto_fleet, 11);
 
 /**
+ * Reconnect tells a node when to call again.
+ *
  * @generated from message flwr.proto.Reconnect
  */
 export type Reconnect = Message<"flwr.proto.Reconnect"> & {
   /**
+   * Seconds to wait.
+   *
    * @generated from field: uint64 reconnect = 1;
    */
   reconnect: bigint;
@@ -281,10 +350,17 @@ export const ReconnectSchema: GenMessage<Reconnect> = /*@__PURE__*/
   messageDesc(file_flwr_proto_fleet, 12);
 
 /**
+ * Fleet is what a SuperLink offers to its SuperNodes. Callers prove who they
+ * are with a signed timestamp: the headers flwr-public-key-bin, flwr-timestamp
+ * and flwr-signature-bin. A node id in a request must be that of the key's
+ * node.
+ *
  * @generated from service flwr.proto.Fleet
  */
 export const Fleet: GenService<{
   /**
+   * RegisterNode registers a node under its public key. A key can be used once.
+   *
    * @generated from rpc flwr.proto.Fleet.RegisterNode
    */
   registerNode: {
@@ -293,6 +369,8 @@ export const Fleet: GenService<{
     output: typeof RegisterNodeFleetResponseSchema;
   },
   /**
+   * ActivateNode brings a registered node online and returns its id.
+   *
    * @generated from rpc flwr.proto.Fleet.ActivateNode
    */
   activateNode: {
@@ -301,6 +379,8 @@ export const Fleet: GenService<{
     output: typeof ActivateNodeResponseSchema;
   },
   /**
+   * DeactivateNode takes an online node offline.
+   *
    * @generated from rpc flwr.proto.Fleet.DeactivateNode
    */
   deactivateNode: {
@@ -309,6 +389,8 @@ export const Fleet: GenService<{
     output: typeof DeactivateNodeResponseSchema;
   },
   /**
+   * UnregisterNode ends a registration. The node's key cannot be used again.
+   *
    * @generated from rpc flwr.proto.Fleet.UnregisterNode
    */
   unregisterNode: {
@@ -317,6 +399,9 @@ export const Fleet: GenService<{
     output: typeof UnregisterNodeFleetResponseSchema;
   },
   /**
+   * SendNodeHeartbeat keeps the node online for twice the interval it
+   * announces.
+   *
    * @generated from rpc flwr.proto.Fleet.SendNodeHeartbeat
    */
   sendNodeHeartbeat: {
@@ -325,6 +410,8 @@ export const Fleet: GenService<{
     output: typeof SendNodeHeartbeatResponseSchema;
   },
   /**
+   * PullMessages delivers at most one instruction for the node, once.
+   *
    * @generated from rpc flwr.proto.Fleet.PullMessages
    */
   pullMessages: {
@@ -333,6 +420,9 @@ export const Fleet: GenService<{
     output: typeof PullMessagesResponseSchema;
   },
   /**
+   * PushMessages hands a node's reply to the SuperLink. The objects that it
+   * asks for in return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.Fleet.PushMessages
    */
   pushMessages: {
@@ -341,6 +431,8 @@ export const Fleet: GenService<{
     output: typeof PushMessagesResponseSchema;
   },
   /**
+   * GetRun returns a running run that the node takes part in.
+   *
    * @generated from rpc flwr.proto.Fleet.GetRun
    */
   getRun: {
@@ -349,6 +441,8 @@ export const Fleet: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
+   * GetFab returns the app bundle of a running run that the node takes part in.
+   *
    * @generated from rpc flwr.proto.Fleet.GetFab
    */
   getFab: {
@@ -357,6 +451,9 @@ export const Fleet: GenService<{
     output: typeof GetFabResponseSchema;
   },
   /**
+   * PushObject uploads one object that PushMessages has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.Fleet.PushObject
    */
   pushObject: {
@@ -365,6 +462,8 @@ export const Fleet: GenService<{
     output: typeof PushObjectResponseSchema;
   },
   /**
+   * PullObject downloads one object of an instruction. The run must be running.
+   *
    * @generated from rpc flwr.proto.Fleet.PullObject
    */
   pullObject: {
@@ -373,6 +472,10 @@ export const Fleet: GenService<{
     output: typeof PullObjectResponseSchema;
   },
   /**
+   * ConfirmMessageReceived tells that an instruction and all of its objects
+   * have arrived, so that its objects can be freed. An unknown id has no
+   * effect.
+   *
    * @generated from rpc flwr.proto.Fleet.ConfirmMessageReceived
    */
   confirmMessageReceived: {

@@ -15,15 +15,21 @@ export const file_flwr_proto_heartbeat: GenFile = /*@__PURE__*/
   fileDesc("ChpmbHdyL3Byb3RvL2hlYXJ0YmVhdC5wcm90bxIKZmx3ci5wcm90byJWChhTZW5kTm9kZUhlYXJ0YmVhdFJlcXVlc3QSHgoEbm9kZRgBIAEoCzIQLmZsd3IucHJvdG8uTm9kZRIaChJoZWFydGJlYXRfaW50ZXJ2YWwYAiABKAEiLAoZU2VuZE5vZGVIZWFydGJlYXRSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIIi0KF1NlbmRBcHBIZWFydGJlYXRSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQEiKwoYU2VuZEFwcEhlYXJ0YmVhdFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAhiBnByb3RvMw", [file_flwr_proto_node]);
 
 /**
+ * SendNodeHeartbeatRequest tells that a node is alive.
+ *
  * @generated from message flwr.proto.SendNodeHeartbeatRequest
  */
 export type SendNodeHeartbeatRequest = Message<"flwr.proto.SendNodeHeartbeatRequest"> & {
   /**
+   * Node that calls.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Seconds until the next heartbeat, from 10 to 1800.
+   *
    * @generated from field: double heartbeat_interval = 2;
    */
   heartbeatInterval: number;
@@ -37,10 +43,14 @@ export const SendNodeHeartbeatRequestSchema: GenMessage<SendNodeHeartbeatRequest
   messageDesc(file_flwr_proto_heartbeat, 0);
 
 /**
+ * SendNodeHeartbeatResponse tells whether the heartbeat counted.
+ *
  * @generated from message flwr.proto.SendNodeHeartbeatResponse
  */
 export type SendNodeHeartbeatResponse = Message<"flwr.proto.SendNodeHeartbeatResponse"> & {
   /**
+   * Whether the node is known.
+   *
    * @generated from field: bool success = 1;
    */
   success: boolean;
@@ -54,10 +64,15 @@ export const SendNodeHeartbeatResponseSchema: GenMessage<SendNodeHeartbeatRespon
   messageDesc(file_flwr_proto_heartbeat, 1);
 
 /**
+ * SendAppHeartbeatRequest tells that an app process is alive.
+ *
  * @generated from message flwr.proto.SendAppHeartbeatRequest
  */
 export type SendAppHeartbeatRequest = Message<"flwr.proto.SendAppHeartbeatRequest"> & {
   /**
+   * The run's token again, for servers that read it from the body. It must be
+   * empty or equal the header.
+   *
    * @generated from field: string token = 1;
    */
   token: string;
@@ -71,10 +86,14 @@ export const SendAppHeartbeatRequestSchema: GenMessage<SendAppHeartbeatRequest> 
   messageDesc(file_flwr_proto_heartbeat, 2);
 
 /**
+ * SendAppHeartbeatResponse tells whether the heartbeat counted.
+ *
  * @generated from message flwr.proto.SendAppHeartbeatResponse
  */
 export type SendAppHeartbeatResponse = Message<"flwr.proto.SendAppHeartbeatResponse"> & {
   /**
+   * Whether the token was extended; false when it has expired.
+   *
    * @generated from field: bool success = 1;
    */
   success: boolean;

@@ -15,20 +15,28 @@ export const file_flwr_proto_log: GenFile = /*@__PURE__*/
   fileDesc("ChRmbHdyL3Byb3RvL2xvZy5wcm90bxIKZmx3ci5wcm90byJPCg9QdXNoTG9nc1JlcXVlc3QSHgoEbm9kZRgBIAEoCzIQLmZsd3IucHJvdG8uTm9kZRIOCgZydW5faWQYAiABKAQSDAoEbG9ncxgDIAMoCSISChBQdXNoTG9nc1Jlc3BvbnNlYgZwcm90bzM", [file_flwr_proto_node]);
 
 /**
+ * PushLogsRequest carries log text.
+ *
  * @generated from message flwr.proto.PushLogsRequest
  */
 export type PushLogsRequest = Message<"flwr.proto.PushLogsRequest"> & {
   /**
+   * Node that the log comes from; unset for a ServerApp.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
 
   /**
+   * Pieces of the log, stored as one entry in this order.
+   *
    * @generated from field: repeated string logs = 3;
    */
   logs: string[];
@@ -42,6 +50,8 @@ export const PushLogsRequestSchema: GenMessage<PushLogsRequest> = /*@__PURE__*/
   messageDesc(file_flwr_proto_log, 0);
 
 /**
+ * PushLogsResponse is empty.
+ *
  * @generated from message flwr.proto.PushLogsResponse
  */
 export type PushLogsResponse = Message<"flwr.proto.PushLogsResponse"> & {

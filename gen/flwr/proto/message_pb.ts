@@ -21,20 +21,30 @@ export const file_flwr_proto_message: GenFile = /*@__PURE__*/
   fileDesc("ChhmbHdyL3Byb3RvL21lc3NhZ2UucHJvdG8SCmZsd3IucHJvdG8ifAoHTWVzc2FnZRImCghtZXRhZGF0YRgBIAEoCzIULmZsd3IucHJvdG8uTWV0YWRhdGESJwoHY29udGVudBgCIAEoCzIWLmZsd3IucHJvdG8uUmVjb3JkRGljdBIgCgVlcnJvchgDIAEoCzIRLmZsd3IucHJvdG8uRXJyb3Ii0AIKB0NvbnRleHQSDgoGcnVuX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSOAoLbm9kZV9jb25maWcYAyADKAsyIy5mbHdyLnByb3RvLkNvbnRleHQuTm9kZUNvbmZpZ0VudHJ5EiUKBXN0YXRlGAQgASgLMhYuZmx3ci5wcm90by5SZWNvcmREaWN0EjYKCnJ1bl9jb25maWcYBSADKAsyIi5mbHdyLnByb3RvLkNvbnRleHQuUnVuQ29uZmlnRW50cnkaRQoPTm9kZUNvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRIhCgV2YWx1ZRgCIAEoCzISLmZsd3IucHJvdG8uU2NhbGFyOgI4ARpECg5SdW5Db25maWdFbnRyeRILCgNrZXkYASABKAkSIQoFdmFsdWUYAiABKAsyEi5mbHdyLnByb3RvLlNjYWxhcjoCOAEivgEKCE1ldGFkYXRhEg4KBnJ1bl9pZBgBIAEoBBISCgptZXNzYWdlX2lkGAIgASgJEhMKC3NyY19ub2RlX2lkGAMgASgEEhMKC2RzdF9ub2RlX2lkGAQgASgEEhsKE3JlcGx5X3RvX21lc3NhZ2VfaWQYBSABKAkSEAoIZ3JvdXBfaWQYBiABKAkSCwoDdHRsGAcgASgBEhQKDG1lc3NhZ2VfdHlwZRgIIAEoCRISCgpjcmVhdGVkX2F0GAkgASgBIh8KCU9iamVjdElEcxISCgpvYmplY3RfaWRzGAEgAygJIkkKCk9iamVjdFRyZWUSEQoJb2JqZWN0X2lkGAEgASgJEigKCGNoaWxkcmVuGAIgAygLMhYuZmx3ci5wcm90by5PYmplY3RUcmVlIm4KEVB1c2hPYmplY3RSZXF1ZXN0Eh4KBG5vZGUYASABKAsyEC5mbHdyLnByb3RvLk5vZGUSDgoGcnVuX2lkGAIgASgEEhEKCW9iamVjdF9pZBgDIAEoCRIWCg5vYmplY3RfY29udGVudBgEIAEoDCIkChJQdXNoT2JqZWN0UmVzcG9uc2USDgoGc3RvcmVkGAEgASgIIlYKEVB1bGxPYmplY3RSZXF1ZXN0Eh4KBG5vZGUYASABKAsyEC5mbHdyLnByb3RvLk5vZGUSDgoGcnVuX2lkGAIgASgEEhEKCW9iamVjdF9pZBgDIAEoCSJcChJQdWxsT2JqZWN0UmVzcG9uc2USFAoMb2JqZWN0X2ZvdW5kGAEgASgIEhgKEG9iamVjdF9hdmFpbGFibGUYAiABKAgSFgoOb2JqZWN0X2NvbnRlbnQYAyABKAwiagodQ29uZmlybU1lc3NhZ2VSZWNlaXZlZFJlcXVlc3QSHgoEbm9kZRgBIAEoCzIQLmZsd3IucHJvdG8uTm9kZRIOCgZydW5faWQYAiABKAQSGQoRbWVzc2FnZV9vYmplY3RfaWQYAyABKAkiIAoeQ29uZmlybU1lc3NhZ2VSZWNlaXZlZFJlc3BvbnNlYgZwcm90bzM", [file_flwr_proto_error, file_flwr_proto_node, file_flwr_proto_recorddict, file_flwr_proto_transport]);
 
 /**
+ * Message is what ServerApps and ClientApps send each other: an instruction or
+ * the reply to one. It has either content or an error.
+ *
  * @generated from message flwr.proto.Message
  */
 export type Message = Message$1<"flwr.proto.Message"> & {
   /**
+   * Where it comes from, where it goes, and what it is.
+   *
    * @generated from field: flwr.proto.Metadata metadata = 1;
    */
   metadata?: Metadata | undefined;
 
   /**
+   * The content. On the way it is present but empty: the records travel as
+   * objects.
+   *
    * @generated from field: flwr.proto.RecordDict content = 2;
    */
   content?: RecordDict | undefined;
 
   /**
+   * Why there is no content.
+   *
    * @generated from field: flwr.proto.Error error = 3;
    */
   error?: Error | undefined;
@@ -48,30 +58,43 @@ export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_flwr_proto_message, 0);
 
 /**
+ * Context is what an app keeps between its calls. It travels whole, not as
+ * objects.
+ *
  * @generated from message flwr.proto.Context
  */
 export type Context = Message$1<"flwr.proto.Context"> & {
   /**
+   * Id of the run.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
 
   /**
+   * Id of the node; 1 for a ServerApp.
+   *
    * @generated from field: uint64 node_id = 2;
    */
   nodeId: bigint;
 
   /**
+   * Configuration of the node.
+   *
    * @generated from field: map<string, flwr.proto.Scalar> node_config = 3;
    */
   nodeConfig: { [key: string]: Scalar };
 
   /**
+   * Records that the app has kept.
+   *
    * @generated from field: flwr.proto.RecordDict state = 4;
    */
   state?: RecordDict | undefined;
 
   /**
+   * Configuration of the run: the bundle's own, with the run's overrides.
+   *
    * @generated from field: map<string, flwr.proto.Scalar> run_config = 5;
    */
   runConfig: { [key: string]: Scalar };
@@ -85,50 +108,70 @@ export const ContextSchema: GenMessage<Context> = /*@__PURE__*/
   messageDesc(file_flwr_proto_message, 1);
 
 /**
+ * Metadata describes a message.
+ *
  * @generated from message flwr.proto.Metadata
  */
 export type Metadata = Message$1<"flwr.proto.Metadata"> & {
   /**
+   * Id of the run that it belongs to.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
 
   /**
+   * Id of the message: the id of its object. Empty while that id is computed.
+   *
    * @generated from field: string message_id = 2;
    */
   messageId: string;
 
   /**
+   * Id of the node that sends it; 1 is the SuperLink.
+   *
    * @generated from field: uint64 src_node_id = 3;
    */
   srcNodeId: bigint;
 
   /**
+   * Id of the node that it is for; 1 is the SuperLink.
+   *
    * @generated from field: uint64 dst_node_id = 4;
    */
   dstNodeId: bigint;
 
   /**
+   * Id of the instruction that it replies to; empty for an instruction.
+   *
    * @generated from field: string reply_to_message_id = 5;
    */
   replyToMessageId: string;
 
   /**
+   * Label of the app's choice, such as a round.
+   *
    * @generated from field: string group_id = 6;
    */
   groupId: string;
 
   /**
+   * Seconds that it is valid for, from created_at.
+   *
    * @generated from field: double ttl = 7;
    */
   ttl: number;
 
   /**
+   * What to do: train, evaluate, query or system, each with an optional .name.
+   *
    * @generated from field: string message_type = 8;
    */
   messageType: string;
 
   /**
+   * When it was made, in seconds since the Unix epoch.
+   *
    * @generated from field: double created_at = 9;
    */
   createdAt: number;
@@ -142,10 +185,14 @@ export const MetadataSchema: GenMessage<Metadata> = /*@__PURE__*/
   messageDesc(file_flwr_proto_message, 2);
 
 /**
+ * ObjectIDs is a list of objects.
+ *
  * @generated from message flwr.proto.ObjectIDs
  */
 export type ObjectIDs = Message$1<"flwr.proto.ObjectIDs"> & {
   /**
+   * Ids of the objects.
+   *
    * @generated from field: repeated string object_ids = 1;
    */
   objectIds: string[];
@@ -159,15 +206,21 @@ export const ObjectIDsSchema: GenMessage<ObjectIDs> = /*@__PURE__*/
   messageDesc(file_flwr_proto_message, 3);
 
 /**
+ * ObjectTree names an object and all it is made of.
+ *
  * @generated from message flwr.proto.ObjectTree
  */
 export type ObjectTree = Message$1<"flwr.proto.ObjectTree"> & {
   /**
+   * Id of the object: SHA-256 of its encoding, in lower-case hexadecimal.
+   *
    * @generated from field: string object_id = 1;
    */
   objectId: string;
 
   /**
+   * The objects that it refers to, in order of first appearance.
+   *
    * @generated from field: repeated flwr.proto.ObjectTree children = 2;
    */
   children: ObjectTree[];
@@ -181,25 +234,35 @@ export const ObjectTreeSchema: GenMessage<ObjectTree> = /*@__PURE__*/
   messageDesc(file_flwr_proto_message, 4);
 
 /**
+ * PushObjectRequest carries an object.
+ *
  * @generated from message flwr.proto.PushObjectRequest
  */
 export type PushObjectRequest = Message$1<"flwr.proto.PushObjectRequest"> & {
   /**
+   * Node that calls: id 1 for a ServerApp, the node's own id otherwise.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Id of the run; on AppIo, 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
 
   /**
+   * Id of the object: SHA-256 of the content, in lower-case hexadecimal.
+   *
    * @generated from field: string object_id = 3;
    */
   objectId: string;
 
   /**
+   * Encoding of the object.
+   *
    * @generated from field: bytes object_content = 4;
    */
   objectContent: Uint8Array;
@@ -213,10 +276,15 @@ export const PushObjectRequestSchema: GenMessage<PushObjectRequest> = /*@__PURE_
   messageDesc(file_flwr_proto_message, 5);
 
 /**
+ * PushObjectResponse tells whether the object was taken.
+ *
  * @generated from message flwr.proto.PushObjectResponse
  */
 export type PushObjectResponse = Message$1<"flwr.proto.PushObjectResponse"> & {
   /**
+   * False when the id is not that of the content, or no message has announced
+   * it.
+   *
    * @generated from field: bool stored = 1;
    */
   stored: boolean;
@@ -230,20 +298,28 @@ export const PushObjectResponseSchema: GenMessage<PushObjectResponse> = /*@__PUR
   messageDesc(file_flwr_proto_message, 6);
 
 /**
+ * PullObjectRequest names an object.
+ *
  * @generated from message flwr.proto.PullObjectRequest
  */
 export type PullObjectRequest = Message$1<"flwr.proto.PullObjectRequest"> & {
   /**
+   * Node that calls: id 1 for a ServerApp, the node's own id otherwise.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Id of the run; on AppIo, 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
 
   /**
+   * Id of the object.
+   *
    * @generated from field: string object_id = 3;
    */
   objectId: string;
@@ -257,20 +333,28 @@ export const PullObjectRequestSchema: GenMessage<PullObjectRequest> = /*@__PURE_
   messageDesc(file_flwr_proto_message, 7);
 
 /**
+ * PullObjectResponse carries an object.
+ *
  * @generated from message flwr.proto.PullObjectResponse
  */
 export type PullObjectResponse = Message$1<"flwr.proto.PullObjectResponse"> & {
   /**
+   * Whether the id is known.
+   *
    * @generated from field: bool object_found = 1;
    */
   objectFound: boolean;
 
   /**
+   * Whether the content has been pushed; if not, it may still be.
+   *
    * @generated from field: bool object_available = 2;
    */
   objectAvailable: boolean;
 
   /**
+   * Encoding of the object; empty unless available.
+   *
    * @generated from field: bytes object_content = 3;
    */
   objectContent: Uint8Array;
@@ -284,20 +368,28 @@ export const PullObjectResponseSchema: GenMessage<PullObjectResponse> = /*@__PUR
   messageDesc(file_flwr_proto_message, 8);
 
 /**
+ * ConfirmMessageReceivedRequest names a message that has arrived.
+ *
  * @generated from message flwr.proto.ConfirmMessageReceivedRequest
  */
 export type ConfirmMessageReceivedRequest = Message$1<"flwr.proto.ConfirmMessageReceivedRequest"> & {
   /**
+   * Node that calls: id 1 for a ServerApp, the node's own id otherwise.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Id of the run; on AppIo, 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
 
   /**
+   * Id of the message.
+   *
    * @generated from field: string message_object_id = 3;
    */
   messageObjectId: string;
@@ -311,6 +403,8 @@ export const ConfirmMessageReceivedRequestSchema: GenMessage<ConfirmMessageRecei
   messageDesc(file_flwr_proto_message, 9);
 
 /**
+ * ConfirmMessageReceivedResponse is empty.
+ *
  * @generated from message flwr.proto.ConfirmMessageReceivedResponse
  */
 export type ConfirmMessageReceivedResponse = Message$1<"flwr.proto.ConfirmMessageReceivedResponse"> & {

@@ -13,10 +13,14 @@ export const file_flwr_proto_node: GenFile = /*@__PURE__*/
   fileDesc("ChVmbHdyL3Byb3RvL25vZGUucHJvdG8SCmZsd3IucHJvdG8iFwoETm9kZRIPCgdub2RlX2lkGAEgASgEYgZwcm90bzM");
 
 /**
+ * Node names a node.
+ *
  * @generated from message flwr.proto.Node
  */
 export type Node = Message<"flwr.proto.Node"> & {
   /**
+   * Id of the node; 1 is the SuperLink, 0 none.
+   *
    * @generated from field: uint64 node_id = 1;
    */
   nodeId: bigint;

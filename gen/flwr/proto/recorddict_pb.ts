@@ -13,10 +13,14 @@ export const file_flwr_proto_recorddict: GenFile = /*@__PURE__*/
   fileDesc("ChtmbHdyL3Byb3RvL3JlY29yZGRpY3QucHJvdG8SCmZsd3IucHJvdG8iGgoKRG91YmxlTGlzdBIMCgR2YWxzGAEgAygBIhgKCFNpbnRMaXN0EgwKBHZhbHMYASADKBIiGAoIVWludExpc3QSDAoEdmFscxgBIAMoBCIYCghCb29sTGlzdBIMCgR2YWxzGAEgAygIIhoKClN0cmluZ0xpc3QSDAoEdmFscxgBIAMoCSIZCglCeXRlc0xpc3QSDAoEdmFscxgBIAMoDCJCCgVBcnJheRINCgVkdHlwZRgBIAEoCRINCgVzaGFwZRgCIAMoBRINCgVzdHlwZRgDIAEoCRIMCgRkYXRhGAQgASgMItcBChFNZXRyaWNSZWNvcmRWYWx1ZRIQCgZkb3VibGUYASABKAFIABIQCgZzaW50NjQYAiABKBJIABIQCgZ1aW50NjQYAyABKARIABItCgtkb3VibGVfbGlzdBgVIAEoCzIWLmZsd3IucHJvdG8uRG91YmxlTGlzdEgAEikKCXNpbnRfbGlzdBgWIAEoCzIULmZsd3IucHJvdG8uU2ludExpc3RIABIpCgl1aW50X2xpc3QYFyABKAsyFC5mbHdyLnByb3RvLlVpbnRMaXN0SABCBwoFdmFsdWUikQMKEUNvbmZpZ1JlY29yZFZhbHVlEhAKBmRvdWJsZRgBIAEoAUgAEhAKBnNpbnQ2NBgCIAEoEkgAEhAKBnVpbnQ2NBgDIAEoBEgAEg4KBGJvb2wYBCABKAhIABIQCgZzdHJpbmcYBSABKAlIABIPCgVieXRlcxgGIAEoDEgAEi0KC2RvdWJsZV9saXN0GBUgASgLMhYuZmx3ci5wcm90by5Eb3VibGVMaXN0SAASKQoJc2ludF9saXN0GBYgASgLMhQuZmx3ci5wcm90by5TaW50TGlzdEgAEikKCXVpbnRfbGlzdBgXIAEoCzIULmZsd3IucHJvdG8uVWludExpc3RIABIpCglib29sX2xpc3QYGCABKAsyFC5mbHdyLnByb3RvLkJvb2xMaXN0SAASLQoLc3RyaW5nX2xpc3QYGSABKAsyFi5mbHdyLnByb3RvLlN0cmluZ0xpc3RIABIrCgpieXRlc19saXN0GBogASgLMhUuZmx3ci5wcm90by5CeXRlc0xpc3RIAEIHCgV2YWx1ZSJxCgtBcnJheVJlY29yZBIrCgVpdGVtcxgBIAMoCzIcLmZsd3IucHJvdG8uQXJyYXlSZWNvcmQuSXRlbRo1CgRJdGVtEgsKA2tleRgBIAEoCRIgCgV2YWx1ZRgCIAEoCzIRLmZsd3IucHJvdG8uQXJyYXkifwoMTWV0cmljUmVjb3JkEiwKBWl0ZW1zGAEgAygLMh0uZmx3ci5wcm90by5NZXRyaWNSZWNvcmQuSXRlbRpBCgRJdGVtEgsKA2tleRgBIAEoCRIsCgV2YWx1ZRgCIAEoCzIdLmZsd3IucHJvdG8uTWV0cmljUmVjb3JkVmFsdWUifwoMQ29uZmlnUmVjb3JkEiwKBWl0ZW1zGAEgAygLMh0uZmx3ci5wcm90by5Db25maWdSZWNvcmQuSXRlbRpBCgRJdGVtEgsKA2tleRgBIAEoCRIsCgV2YWx1ZRgCIAEoCzIdLmZsd3IucHJvdG8uQ29uZmlnUmVjb3JkVmFsdWUi7gEKClJlY29yZERpY3QSKgoFaXRlbXMYASADKAsyGy5mbHdyLnByb3RvLlJlY29yZERpY3QuSXRlbRqzAQoESXRlbRILCgNrZXkYASABKAkSLwoMYXJyYXlfcmVjb3JkGAIgASgLMhcuZmx3ci5wcm90by5BcnJheVJlY29yZEgAEjEKDW1ldHJpY19yZWNvcmQYAyABKAsyGC5mbHdyLnByb3RvLk1ldHJpY1JlY29yZEgAEjEKDWNvbmZpZ19yZWNvcmQYBCABKAsyGC5mbHdyLnByb3RvLkNvbmZpZ1JlY29yZEgAQgcKBXZhbHVlYgZwcm90bzM");
 
 /**
+ * DoubleList is a list of floating-point numbers.
+ *
  * @generated from message flwr.proto.DoubleList
  */
 export type DoubleList = Message<"flwr.proto.DoubleList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated double vals = 1;
    */
   vals: number[];
@@ -30,10 +34,14 @@ export const DoubleListSchema: GenMessage<DoubleList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 0);
 
 /**
+ * SintList is a list of signed integers.
+ *
  * @generated from message flwr.proto.SintList
  */
 export type SintList = Message<"flwr.proto.SintList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated sint64 vals = 1;
    */
   vals: bigint[];
@@ -47,10 +55,14 @@ export const SintListSchema: GenMessage<SintList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 1);
 
 /**
+ * UintList is a list of integers, at least one of them above 2^63-1.
+ *
  * @generated from message flwr.proto.UintList
  */
 export type UintList = Message<"flwr.proto.UintList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated uint64 vals = 1;
    */
   vals: bigint[];
@@ -64,10 +76,14 @@ export const UintListSchema: GenMessage<UintList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 2);
 
 /**
+ * BoolList is a list of booleans.
+ *
  * @generated from message flwr.proto.BoolList
  */
 export type BoolList = Message<"flwr.proto.BoolList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated bool vals = 1;
    */
   vals: boolean[];
@@ -81,10 +97,14 @@ export const BoolListSchema: GenMessage<BoolList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 3);
 
 /**
+ * StringList is a list of strings.
+ *
  * @generated from message flwr.proto.StringList
  */
 export type StringList = Message<"flwr.proto.StringList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated string vals = 1;
    */
   vals: string[];
@@ -98,10 +118,14 @@ export const StringListSchema: GenMessage<StringList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 4);
 
 /**
+ * BytesList is a list of byte strings.
+ *
  * @generated from message flwr.proto.BytesList
  */
 export type BytesList = Message<"flwr.proto.BytesList"> & {
   /**
+   * The values.
+   *
    * @generated from field: repeated bytes vals = 1;
    */
   vals: Uint8Array[];
@@ -115,25 +139,35 @@ export const BytesListSchema: GenMessage<BytesList> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 5);
 
 /**
+ * Array is a tensor.
+ *
  * @generated from message flwr.proto.Array
  */
 export type Array = Message<"flwr.proto.Array"> & {
   /**
+   * Type of its elements, as numpy names it, such as float32.
+   *
    * @generated from field: string dtype = 1;
    */
   dtype: string;
 
   /**
+   * Its dimensions; empty for a scalar.
+   *
    * @generated from field: repeated int32 shape = 2;
    */
   shape: number[];
 
   /**
+   * How data is encoded; numpy.ndarray means the .npy format.
+   *
    * @generated from field: string stype = 3;
    */
   stype: string;
 
   /**
+   * The encoded elements.
+   *
    * @generated from field: bytes data = 4;
    */
   data: Uint8Array;
@@ -147,44 +181,60 @@ export const ArraySchema: GenMessage<Array> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 6);
 
 /**
+ * MetricRecordValue is one metric.
+ *
  * @generated from message flwr.proto.MetricRecordValue
  */
 export type MetricRecordValue = Message<"flwr.proto.MetricRecordValue"> & {
   /**
+   * The value. Integers and floating-point numbers are kept apart.
+   *
    * @generated from oneof flwr.proto.MetricRecordValue.value
    */
   value: {
     /**
+     * A floating-point number.
+     *
      * @generated from field: double double = 1;
      */
     value: number;
     case: "double";
   } | {
     /**
+     * An integer up to 2^63-1.
+     *
      * @generated from field: sint64 sint64 = 2;
      */
     value: bigint;
     case: "sint64";
   } | {
     /**
+     * An integer above 2^63-1.
+     *
      * @generated from field: uint64 uint64 = 3;
      */
     value: bigint;
     case: "uint64";
   } | {
     /**
+     * A list of floating-point numbers, or an empty list.
+     *
      * @generated from field: flwr.proto.DoubleList double_list = 21;
      */
     value: DoubleList;
     case: "doubleList";
   } | {
     /**
+     * A list of integers up to 2^63-1.
+     *
      * @generated from field: flwr.proto.SintList sint_list = 22;
      */
     value: SintList;
     case: "sintList";
   } | {
     /**
+     * A list of integers, at least one of them above 2^63-1.
+     *
      * @generated from field: flwr.proto.UintList uint_list = 23;
      */
     value: UintList;
@@ -200,80 +250,108 @@ export const MetricRecordValueSchema: GenMessage<MetricRecordValue> = /*@__PURE_
   messageDesc(file_flwr_proto_recorddict, 7);
 
 /**
+ * ConfigRecordValue is one setting.
+ *
  * @generated from message flwr.proto.ConfigRecordValue
  */
 export type ConfigRecordValue = Message<"flwr.proto.ConfigRecordValue"> & {
   /**
+   * The value. Integers and floating-point numbers are kept apart.
+   *
    * @generated from oneof flwr.proto.ConfigRecordValue.value
    */
   value: {
     /**
+     * A floating-point number.
+     *
      * @generated from field: double double = 1;
      */
     value: number;
     case: "double";
   } | {
     /**
+     * An integer up to 2^63-1.
+     *
      * @generated from field: sint64 sint64 = 2;
      */
     value: bigint;
     case: "sint64";
   } | {
     /**
+     * An integer above 2^63-1.
+     *
      * @generated from field: uint64 uint64 = 3;
      */
     value: bigint;
     case: "uint64";
   } | {
     /**
+     * A boolean.
+     *
      * @generated from field: bool bool = 4;
      */
     value: boolean;
     case: "bool";
   } | {
     /**
+     * A string.
+     *
      * @generated from field: string string = 5;
      */
     value: string;
     case: "string";
   } | {
     /**
+     * Bytes.
+     *
      * @generated from field: bytes bytes = 6;
      */
     value: Uint8Array;
     case: "bytes";
   } | {
     /**
+     * A list of floating-point numbers.
+     *
      * @generated from field: flwr.proto.DoubleList double_list = 21;
      */
     value: DoubleList;
     case: "doubleList";
   } | {
     /**
+     * A list of integers up to 2^63-1.
+     *
      * @generated from field: flwr.proto.SintList sint_list = 22;
      */
     value: SintList;
     case: "sintList";
   } | {
     /**
+     * A list of integers, at least one of them above 2^63-1.
+     *
      * @generated from field: flwr.proto.UintList uint_list = 23;
      */
     value: UintList;
     case: "uintList";
   } | {
     /**
+     * A list of booleans, or an empty list.
+     *
      * @generated from field: flwr.proto.BoolList bool_list = 24;
      */
     value: BoolList;
     case: "boolList";
   } | {
     /**
+     * A list of strings.
+     *
      * @generated from field: flwr.proto.StringList string_list = 25;
      */
     value: StringList;
     case: "stringList";
   } | {
     /**
+     * A list of byte strings.
+     *
      * @generated from field: flwr.proto.BytesList bytes_list = 26;
      */
     value: BytesList;
@@ -289,10 +367,14 @@ export const ConfigRecordValueSchema: GenMessage<ConfigRecordValue> = /*@__PURE_
   messageDesc(file_flwr_proto_recorddict, 8);
 
 /**
+ * ArrayRecord is an ordered collection of the tensors of a model.
+ *
  * @generated from message flwr.proto.ArrayRecord
  */
 export type ArrayRecord = Message<"flwr.proto.ArrayRecord"> & {
   /**
+   * The entries, in order.
+   *
    * @generated from field: repeated flwr.proto.ArrayRecord.Item items = 1;
    */
   items: ArrayRecord_Item[];
@@ -306,15 +388,21 @@ export const ArrayRecordSchema: GenMessage<ArrayRecord> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 9);
 
 /**
+ * Item is one entry.
+ *
  * @generated from message flwr.proto.ArrayRecord.Item
  */
 export type ArrayRecord_Item = Message<"flwr.proto.ArrayRecord.Item"> & {
   /**
+   * Name of the entry.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * The tensor.
+   *
    * @generated from field: flwr.proto.Array value = 2;
    */
   value?: Array | undefined;
@@ -328,10 +416,14 @@ export const ArrayRecord_ItemSchema: GenMessage<ArrayRecord_Item> = /*@__PURE__*
   messageDesc(file_flwr_proto_recorddict, 9, 0);
 
 /**
+ * MetricRecord is an ordered collection of numbers.
+ *
  * @generated from message flwr.proto.MetricRecord
  */
 export type MetricRecord = Message<"flwr.proto.MetricRecord"> & {
   /**
+   * The entries, in order.
+   *
    * @generated from field: repeated flwr.proto.MetricRecord.Item items = 1;
    */
   items: MetricRecord_Item[];
@@ -345,15 +437,21 @@ export const MetricRecordSchema: GenMessage<MetricRecord> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 10);
 
 /**
+ * Item is one entry.
+ *
  * @generated from message flwr.proto.MetricRecord.Item
  */
 export type MetricRecord_Item = Message<"flwr.proto.MetricRecord.Item"> & {
   /**
+   * Name of the entry.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * The metric.
+   *
    * @generated from field: flwr.proto.MetricRecordValue value = 2;
    */
   value?: MetricRecordValue | undefined;
@@ -367,10 +465,14 @@ export const MetricRecord_ItemSchema: GenMessage<MetricRecord_Item> = /*@__PURE_
   messageDesc(file_flwr_proto_recorddict, 10, 0);
 
 /**
+ * ConfigRecord is an ordered collection of settings.
+ *
  * @generated from message flwr.proto.ConfigRecord
  */
 export type ConfigRecord = Message<"flwr.proto.ConfigRecord"> & {
   /**
+   * The entries, in order.
+   *
    * @generated from field: repeated flwr.proto.ConfigRecord.Item items = 1;
    */
   items: ConfigRecord_Item[];
@@ -384,15 +486,21 @@ export const ConfigRecordSchema: GenMessage<ConfigRecord> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 11);
 
 /**
+ * Item is one entry.
+ *
  * @generated from message flwr.proto.ConfigRecord.Item
  */
 export type ConfigRecord_Item = Message<"flwr.proto.ConfigRecord.Item"> & {
   /**
+   * Name of the entry.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * The setting.
+   *
    * @generated from field: flwr.proto.ConfigRecordValue value = 2;
    */
   value?: ConfigRecordValue | undefined;
@@ -406,10 +514,14 @@ export const ConfigRecord_ItemSchema: GenMessage<ConfigRecord_Item> = /*@__PURE_
   messageDesc(file_flwr_proto_recorddict, 11, 0);
 
 /**
+ * RecordDict is the content of a message: an ordered collection of records.
+ *
  * @generated from message flwr.proto.RecordDict
  */
 export type RecordDict = Message<"flwr.proto.RecordDict"> & {
   /**
+   * The entries, in order.
+   *
    * @generated from field: repeated flwr.proto.RecordDict.Item items = 1;
    */
   items: RecordDict_Item[];
@@ -423,31 +535,43 @@ export const RecordDictSchema: GenMessage<RecordDict> = /*@__PURE__*/
   messageDesc(file_flwr_proto_recorddict, 12);
 
 /**
+ * Item is one entry.
+ *
  * @generated from message flwr.proto.RecordDict.Item
  */
 export type RecordDict_Item = Message<"flwr.proto.RecordDict.Item"> & {
   /**
+   * Name of the entry.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * The record.
+   *
    * @generated from oneof flwr.proto.RecordDict.Item.value
    */
   value: {
     /**
+     * Tensors.
+     *
      * @generated from field: flwr.proto.ArrayRecord array_record = 2;
      */
     value: ArrayRecord;
     case: "arrayRecord";
   } | {
     /**
+     * Metrics.
+     *
      * @generated from field: flwr.proto.MetricRecord metric_record = 3;
      */
     value: MetricRecord;
     case: "metricRecord";
   } | {
     /**
+     * Settings.
+     *
      * @generated from field: flwr.proto.ConfigRecord config_record = 4;
      */
     value: ConfigRecord;

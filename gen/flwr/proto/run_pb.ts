@@ -19,85 +19,119 @@ export const file_flwr_proto_run: GenFile = /*@__PURE__*/
   fileDesc("ChRmbHdyL3Byb3RvL3J1bi5wcm90bxIKZmx3ci5wcm90byLJAwoDUnVuEg4KBnJ1bl9pZBgBIAEoBBIOCgZmYWJfaWQYAiABKAkSEwoLZmFiX3ZlcnNpb24YAyABKAkSPAoPb3ZlcnJpZGVfY29uZmlnGAQgAygLMiMuZmx3ci5wcm90by5SdW4uT3ZlcnJpZGVDb25maWdFbnRyeRIQCghmYWJfaGFzaBgFIAEoCRISCgpwZW5kaW5nX2F0GAYgASgJEhMKC3N0YXJ0aW5nX2F0GAcgASgJEhIKCnJ1bm5pbmdfYXQYCCABKAkSEwoLZmluaXNoZWRfYXQYCSABKAkSJQoGc3RhdHVzGAogASgLMhUuZmx3ci5wcm90by5SdW5TdGF0dXMSEAoIZmx3cl9haWQYCyABKAkSEgoKZmVkZXJhdGlvbhgMIAEoCRISCgpieXRlc19zZW50GA0gASgEEhIKCmJ5dGVzX3JlY3YYDiABKAQSGQoRY2xpZW50YXBwX3J1bnRpbWUYDyABKAESEAoIcnVuX3R5cGUYECABKAkaSQoTT3ZlcnJpZGVDb25maWdFbnRyeRILCgNrZXkYASABKAkSIQoFdmFsdWUYAiABKAsyEi5mbHdyLnByb3RvLlNjYWxhcjoCOAEiQAoJUnVuU3RhdHVzEg4KBnN0YXR1cxgBIAEoCRISCgpzdWJfc3RhdHVzGAIgASgJEg8KB2RldGFpbHMYAyABKAkiPwoNR2V0UnVuUmVxdWVzdBIeCgRub2RlGAEgASgLMhAuZmx3ci5wcm90by5Ob2RlEg4KBnJ1bl9pZBgCIAEoBCIuCg5HZXRSdW5SZXNwb25zZRIcCgNydW4YASABKAsyDy5mbHdyLnByb3RvLlJ1biJTChZVcGRhdGVSdW5TdGF0dXNSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoBBIpCgpydW5fc3RhdHVzGAIgASgLMhUuZmx3ci5wcm90by5SdW5TdGF0dXMiGQoXVXBkYXRlUnVuU3RhdHVzUmVzcG9uc2UiLQobR2V0RmVkZXJhdGlvbk9wdGlvbnNSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoBCJUChxHZXRGZWRlcmF0aW9uT3B0aW9uc1Jlc3BvbnNlEjQKEmZlZGVyYXRpb25fb3B0aW9ucxgBIAEoCzIYLmZsd3IucHJvdG8uQ29uZmlnUmVjb3JkYgZwcm90bzM", [file_flwr_proto_node, file_flwr_proto_recorddict, file_flwr_proto_transport]);
 
 /**
+ * Run is one execution of an app.
+ *
  * @generated from message flwr.proto.Run
  */
 export type Run = Message<"flwr.proto.Run"> & {
   /**
+   * Id of the run.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
 
   /**
+   * Name of the app, as publisher/name.
+   *
    * @generated from field: string fab_id = 2;
    */
   fabId: string;
 
   /**
+   * Version of the app.
+   *
    * @generated from field: string fab_version = 3;
    */
   fabVersion: string;
 
   /**
+   * Configuration that overrides the bundle's own, per key.
+   *
    * @generated from field: map<string, flwr.proto.Scalar> override_config = 4;
    */
   overrideConfig: { [key: string]: Scalar };
 
   /**
+   * SHA-256 of the app bundle, in lower-case hexadecimal.
+   *
    * @generated from field: string fab_hash = 5;
    */
   fabHash: string;
 
   /**
+   * When the run was created, in ISO 8601 and UTC.
+   *
    * @generated from field: string pending_at = 6;
    */
   pendingAt: string;
 
   /**
+   * When the run became starting, in ISO 8601 and UTC; empty while it has not.
+   *
    * @generated from field: string starting_at = 7;
    */
   startingAt: string;
 
   /**
+   * When the run became running, in ISO 8601 and UTC; empty while it has not.
+   *
    * @generated from field: string running_at = 8;
    */
   runningAt: string;
 
   /**
+   * When the run became finished, in ISO 8601 and UTC; empty while it has not.
+   *
    * @generated from field: string finished_at = 9;
    */
   finishedAt: string;
 
   /**
+   * Status of the run.
+   *
    * @generated from field: flwr.proto.RunStatus status = 10;
    */
   status?: RunStatus | undefined;
 
   /**
+   * Id of the account that created it; empty without accounts.
+   *
    * @generated from field: string flwr_aid = 11;
    */
   flwrAid: string;
 
   /**
+   * Name of the federation that it runs in.
+   *
    * @generated from field: string federation = 12;
    */
   federation: string;
 
   /**
+   * Bytes that the SuperLink has sent to nodes for it.
+   *
    * @generated from field: uint64 bytes_sent = 13;
    */
   bytesSent: bigint;
 
   /**
+   * Bytes that the SuperLink has received from nodes for it.
+   *
    * @generated from field: uint64 bytes_recv = 14;
    */
   bytesRecv: bigint;
 
   /**
+   * Seconds that ClientApps have worked for it, in total.
+   *
    * @generated from field: double clientapp_runtime = 15;
    */
   clientappRuntime: number;
 
   /**
+   * Kind of run: serverapp or simulation.
+   *
    * @generated from field: string run_type = 16;
    */
   runType: string;
@@ -111,20 +145,28 @@ export const RunSchema: GenMessage<Run> = /*@__PURE__*/
   messageDesc(file_flwr_proto_run, 0);
 
 /**
+ * RunStatus tells how far a run has come.
+ *
  * @generated from message flwr.proto.RunStatus
  */
 export type RunStatus = Message<"flwr.proto.RunStatus"> & {
   /**
+   * pending, starting, running or finished.
+   *
    * @generated from field: string status = 1;
    */
   status: string;
 
   /**
+   * How a finished run ended: completed, failed or stopped; empty otherwise.
+   *
    * @generated from field: string sub_status = 2;
    */
   subStatus: string;
 
   /**
+   * Explanation for people; empty when there is none.
+   *
    * @generated from field: string details = 3;
    */
   details: string;
@@ -138,15 +180,21 @@ export const RunStatusSchema: GenMessage<RunStatus> = /*@__PURE__*/
   messageDesc(file_flwr_proto_run, 1);
 
 /**
+ * GetRunRequest names a run.
+ *
  * @generated from message flwr.proto.GetRunRequest
  */
 export type GetRunRequest = Message<"flwr.proto.GetRunRequest"> & {
   /**
+   * Node that calls; ServerAppIo and ClientAppIo ignore it.
+   *
    * @generated from field: flwr.proto.Node node = 1;
    */
   node?: Node | undefined;
 
   /**
+   * Id of the run.
+   *
    * @generated from field: uint64 run_id = 2;
    */
   runId: bigint;
@@ -160,10 +208,14 @@ export const GetRunRequestSchema: GenMessage<GetRunRequest> = /*@__PURE__*/
   messageDesc(file_flwr_proto_run, 2);
 
 /**
+ * GetRunResponse carries a run.
+ *
  * @generated from message flwr.proto.GetRunResponse
  */
 export type GetRunResponse = Message<"flwr.proto.GetRunResponse"> & {
   /**
+   * The run; unset when it is unknown.
+   *
    * @generated from field: flwr.proto.Run run = 1;
    */
   run?: Run | undefined;
@@ -177,15 +229,21 @@ export const GetRunResponseSchema: GenMessage<GetRunResponse> = /*@__PURE__*/
   messageDesc(file_flwr_proto_run, 3);
 
 /**
+ * UpdateRunStatusRequest carries the next status of a run.
+ *
  * @generated from message flwr.proto.UpdateRunStatusRequest
  */
 export type UpdateRunStatusRequest = Message<"flwr.proto.UpdateRunStatusRequest"> & {
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
 
   /**
+   * Status to move to.
+   *
    * @generated from field: flwr.proto.RunStatus run_status = 2;
    */
   runStatus?: RunStatus | undefined;
@@ -199,6 +257,8 @@ export const UpdateRunStatusRequestSchema: GenMessage<UpdateRunStatusRequest> = 
   messageDesc(file_flwr_proto_run, 4);
 
 /**
+ * UpdateRunStatusResponse is empty.
+ *
  * @generated from message flwr.proto.UpdateRunStatusResponse
  */
 export type UpdateRunStatusResponse = Message<"flwr.proto.UpdateRunStatusResponse"> & {
@@ -212,10 +272,14 @@ export const UpdateRunStatusResponseSchema: GenMessage<UpdateRunStatusResponse> 
   messageDesc(file_flwr_proto_run, 5);
 
 /**
+ * GetFederationOptionsRequest names a run.
+ *
  * @generated from message flwr.proto.GetFederationOptionsRequest
  */
 export type GetFederationOptionsRequest = Message<"flwr.proto.GetFederationOptionsRequest"> & {
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
@@ -229,10 +293,14 @@ export const GetFederationOptionsRequestSchema: GenMessage<GetFederationOptionsR
   messageDesc(file_flwr_proto_run, 6);
 
 /**
+ * GetFederationOptionsResponse carries options.
+ *
  * @generated from message flwr.proto.GetFederationOptionsResponse
  */
 export type GetFederationOptionsResponse = Message<"flwr.proto.GetFederationOptionsResponse"> & {
   /**
+   * The options, such as num-supernodes; empty when none were given.
+   *
    * @generated from field: flwr.proto.ConfigRecord federation_options = 1;
    */
   federationOptions?: ConfigRecord | undefined;

@@ -15,6 +15,11 @@ import type { ConfirmMessageReceivedRequestSchema, ConfirmMessageReceivedRespons
 import type { PushLogsRequestSchema, PushLogsResponse } from "./log_pb.ts";
 
 /**
+ * ServerAppIo is what a SuperLink offers to the processes that run a ServerApp
+ * or a simulation, and to the SuperExec that launches them. The first three
+ * RPCs are open; all others require the run's token in the header
+ * flwr-app-token, and act on that run only.
+ *
  * @generated from service flwr.proto.ServerAppIo
  */
 export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
@@ -37,6 +42,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ListAppsToLaunch returns the runs that wait for an app process: those for
+   * which RequestToken would grant a token.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.ListAppsToLaunch
    */
   listAppsToLaunch(
@@ -47,6 +55,10 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * RequestToken claims a pending run: it issues the run's token and moves the
+   * run to starting. The answer has an empty token when there is nothing to
+   * claim; of concurrent claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.RequestToken
    */
   requestToken(
@@ -57,6 +69,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetRun
    */
   getRun(
@@ -67,6 +82,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.SendAppHeartbeat
    */
   sendAppHeartbeat(
@@ -77,6 +95,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullAppInputs returns what an app needs to start, and moves the run from
+   * starting to running. It succeeds once per run.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullAppInputs
    */
   pullAppInputs(
@@ -87,6 +108,10 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushAppOutputs stores the context that a ServerApp leaves behind. The run
+   * must be running; its token stays valid, for logs and the final status
+   * follow.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushAppOutputs
    */
   pushAppOutputs(
@@ -97,6 +122,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushObject uploads one object that PushMessages has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushObject
    */
   pushObject(
@@ -107,6 +135,8 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullObject downloads one object that this run or its nodes have pushed.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullObject
    */
   pullObject(
@@ -117,6 +147,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ConfirmMessageReceived tells that a reply and all of its objects have
+   * arrived, so that they can be freed. An unknown id has no effect.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.ConfirmMessageReceived
    */
   confirmMessageReceived(
@@ -127,6 +160,10 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * UpdateRunStatus moves the run to its next status. When that is finished,
+   * the run's token and objects go with it. Transitions that are not allowed
+   * are refused, and a finished run never changes.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.UpdateRunStatus
    */
   updateRunStatus(
@@ -137,6 +174,8 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushLogs appends lines to the log of the run, in any status.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushLogs
    */
   pushLogs(
@@ -147,6 +186,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetFederationOptions returns the options that the run was created with for
+   * the simulation runtime.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetFederationOptions
    */
   getFederationOptions(
@@ -157,6 +199,9 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushMessages hands instructions for nodes to the SuperLink, all or none of
+   * them. The objects that it asks for in return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushMessages
    */
   pushMessages(
@@ -167,6 +212,10 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullMessages returns the replies to instructions that have arrived, or an
+   * error message in place of a reply that never will. Replies stay available
+   * until they are confirmed.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullMessages
    */
   pullMessages(
@@ -177,6 +226,8 @@ export class ServerAppIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetNodes returns the nodes that are online and can be sent instructions.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetNodes
    */
   getNodes(

@@ -25,10 +25,14 @@ export const file_flwr_proto_serverappio: GenFile = /*@__PURE__*/
   fileDesc("ChxmbHdyL3Byb3RvL3NlcnZlcmFwcGlvLnByb3RvEgpmbHdyLnByb3RvIiEKD0dldE5vZGVzUmVxdWVzdBIOCgZydW5faWQYASABKAQiMwoQR2V0Tm9kZXNSZXNwb25zZRIfCgVub2RlcxgBIAMoCzIQLmZsd3IucHJvdG8uTm9kZTKgCgoLU2VydmVyQXBwSW8SXQoQTGlzdEFwcHNUb0xhdW5jaBIjLmZsd3IucHJvdG8uTGlzdEFwcHNUb0xhdW5jaFJlcXVlc3QaJC5mbHdyLnByb3RvLkxpc3RBcHBzVG9MYXVuY2hSZXNwb25zZRJRCgxSZXF1ZXN0VG9rZW4SHy5mbHdyLnByb3RvLlJlcXVlc3RUb2tlblJlcXVlc3QaIC5mbHdyLnByb3RvLlJlcXVlc3RUb2tlblJlc3BvbnNlEj8KBkdldFJ1bhIZLmZsd3IucHJvdG8uR2V0UnVuUmVxdWVzdBoaLmZsd3IucHJvdG8uR2V0UnVuUmVzcG9uc2USXQoQU2VuZEFwcEhlYXJ0YmVhdBIjLmZsd3IucHJvdG8uU2VuZEFwcEhlYXJ0YmVhdFJlcXVlc3QaJC5mbHdyLnByb3RvLlNlbmRBcHBIZWFydGJlYXRSZXNwb25zZRJUCg1QdWxsQXBwSW5wdXRzEiAuZmx3ci5wcm90by5QdWxsQXBwSW5wdXRzUmVxdWVzdBohLmZsd3IucHJvdG8uUHVsbEFwcElucHV0c1Jlc3BvbnNlElcKDlB1c2hBcHBPdXRwdXRzEiEuZmx3ci5wcm90by5QdXNoQXBwT3V0cHV0c1JlcXVlc3QaIi5mbHdyLnByb3RvLlB1c2hBcHBPdXRwdXRzUmVzcG9uc2USSwoKUHVzaE9iamVjdBIdLmZsd3IucHJvdG8uUHVzaE9iamVjdFJlcXVlc3QaHi5mbHdyLnByb3RvLlB1c2hPYmplY3RSZXNwb25zZRJLCgpQdWxsT2JqZWN0Eh0uZmx3ci5wcm90by5QdWxsT2JqZWN0UmVxdWVzdBoeLmZsd3IucHJvdG8uUHVsbE9iamVjdFJlc3BvbnNlEm8KFkNvbmZpcm1NZXNzYWdlUmVjZWl2ZWQSKS5mbHdyLnByb3RvLkNvbmZpcm1NZXNzYWdlUmVjZWl2ZWRSZXF1ZXN0GiouZmx3ci5wcm90by5Db25maXJtTWVzc2FnZVJlY2VpdmVkUmVzcG9uc2USWgoPVXBkYXRlUnVuU3RhdHVzEiIuZmx3ci5wcm90by5VcGRhdGVSdW5TdGF0dXNSZXF1ZXN0GiMuZmx3ci5wcm90by5VcGRhdGVSdW5TdGF0dXNSZXNwb25zZRJFCghQdXNoTG9ncxIbLmZsd3IucHJvdG8uUHVzaExvZ3NSZXF1ZXN0GhwuZmx3ci5wcm90by5QdXNoTG9nc1Jlc3BvbnNlEmkKFEdldEZlZGVyYXRpb25PcHRpb25zEicuZmx3ci5wcm90by5HZXRGZWRlcmF0aW9uT3B0aW9uc1JlcXVlc3QaKC5mbHdyLnByb3RvLkdldEZlZGVyYXRpb25PcHRpb25zUmVzcG9uc2USVwoMUHVzaE1lc3NhZ2VzEiIuZmx3ci5wcm90by5QdXNoQXBwTWVzc2FnZXNSZXF1ZXN0GiMuZmx3ci5wcm90by5QdXNoQXBwTWVzc2FnZXNSZXNwb25zZRJXCgxQdWxsTWVzc2FnZXMSIi5mbHdyLnByb3RvLlB1bGxBcHBNZXNzYWdlc1JlcXVlc3QaIy5mbHdyLnByb3RvLlB1bGxBcHBNZXNzYWdlc1Jlc3BvbnNlEkUKCEdldE5vZGVzEhsuZmx3ci5wcm90by5HZXROb2Rlc1JlcXVlc3QaHC5mbHdyLnByb3RvLkdldE5vZGVzUmVzcG9uc2ViBnByb3RvMw", [file_flwr_proto_appio, file_flwr_proto_heartbeat, file_flwr_proto_log, file_flwr_proto_message, file_flwr_proto_node, file_flwr_proto_run]);
 
 /**
+ * GetNodesRequest asks for nodes.
+ *
  * @generated from message flwr.proto.GetNodesRequest
  */
 export type GetNodesRequest = Message<"flwr.proto.GetNodesRequest"> & {
   /**
+   * Id of the run; 0 means the run of the token.
+   *
    * @generated from field: uint64 run_id = 1;
    */
   runId: bigint;
@@ -42,10 +46,14 @@ export const GetNodesRequestSchema: GenMessage<GetNodesRequest> = /*@__PURE__*/
   messageDesc(file_flwr_proto_serverappio, 0);
 
 /**
+ * GetNodesResponse names nodes.
+ *
  * @generated from message flwr.proto.GetNodesResponse
  */
 export type GetNodesResponse = Message<"flwr.proto.GetNodesResponse"> & {
   /**
+   * The nodes, in no particular order.
+   *
    * @generated from field: repeated flwr.proto.Node nodes = 1;
    */
   nodes: Node[];
@@ -59,10 +67,18 @@ export const GetNodesResponseSchema: GenMessage<GetNodesResponse> = /*@__PURE__*
   messageDesc(file_flwr_proto_serverappio, 1);
 
 /**
+ * ServerAppIo is what a SuperLink offers to the processes that run a ServerApp
+ * or a simulation, and to the SuperExec that launches them. The first three
+ * RPCs are open; all others require the run's token in the header
+ * flwr-app-token, and act on that run only.
+ *
  * @generated from service flwr.proto.ServerAppIo
  */
 export const ServerAppIo: GenService<{
   /**
+   * ListAppsToLaunch returns the runs that wait for an app process: those for
+   * which RequestToken would grant a token.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.ListAppsToLaunch
    */
   listAppsToLaunch: {
@@ -71,6 +87,10 @@ export const ServerAppIo: GenService<{
     output: typeof ListAppsToLaunchResponseSchema;
   },
   /**
+   * RequestToken claims a pending run: it issues the run's token and moves the
+   * run to starting. The answer has an empty token when there is nothing to
+   * claim; of concurrent claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.RequestToken
    */
   requestToken: {
@@ -79,6 +99,9 @@ export const ServerAppIo: GenService<{
     output: typeof RequestTokenResponseSchema;
   },
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetRun
    */
   getRun: {
@@ -87,6 +110,9 @@ export const ServerAppIo: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.SendAppHeartbeat
    */
   sendAppHeartbeat: {
@@ -95,6 +121,9 @@ export const ServerAppIo: GenService<{
     output: typeof SendAppHeartbeatResponseSchema;
   },
   /**
+   * PullAppInputs returns what an app needs to start, and moves the run from
+   * starting to running. It succeeds once per run.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullAppInputs
    */
   pullAppInputs: {
@@ -103,6 +132,10 @@ export const ServerAppIo: GenService<{
     output: typeof PullAppInputsResponseSchema;
   },
   /**
+   * PushAppOutputs stores the context that a ServerApp leaves behind. The run
+   * must be running; its token stays valid, for logs and the final status
+   * follow.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushAppOutputs
    */
   pushAppOutputs: {
@@ -111,6 +144,9 @@ export const ServerAppIo: GenService<{
     output: typeof PushAppOutputsResponseSchema;
   },
   /**
+   * PushObject uploads one object that PushMessages has asked for. The object's
+   * id must be the SHA-256 of its content.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushObject
    */
   pushObject: {
@@ -119,6 +155,8 @@ export const ServerAppIo: GenService<{
     output: typeof PushObjectResponseSchema;
   },
   /**
+   * PullObject downloads one object that this run or its nodes have pushed.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullObject
    */
   pullObject: {
@@ -127,6 +165,9 @@ export const ServerAppIo: GenService<{
     output: typeof PullObjectResponseSchema;
   },
   /**
+   * ConfirmMessageReceived tells that a reply and all of its objects have
+   * arrived, so that they can be freed. An unknown id has no effect.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.ConfirmMessageReceived
    */
   confirmMessageReceived: {
@@ -135,6 +176,10 @@ export const ServerAppIo: GenService<{
     output: typeof ConfirmMessageReceivedResponseSchema;
   },
   /**
+   * UpdateRunStatus moves the run to its next status. When that is finished,
+   * the run's token and objects go with it. Transitions that are not allowed
+   * are refused, and a finished run never changes.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.UpdateRunStatus
    */
   updateRunStatus: {
@@ -143,6 +188,8 @@ export const ServerAppIo: GenService<{
     output: typeof UpdateRunStatusResponseSchema;
   },
   /**
+   * PushLogs appends lines to the log of the run, in any status.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushLogs
    */
   pushLogs: {
@@ -151,6 +198,9 @@ export const ServerAppIo: GenService<{
     output: typeof PushLogsResponseSchema;
   },
   /**
+   * GetFederationOptions returns the options that the run was created with for
+   * the simulation runtime.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetFederationOptions
    */
   getFederationOptions: {
@@ -159,6 +209,9 @@ export const ServerAppIo: GenService<{
     output: typeof GetFederationOptionsResponseSchema;
   },
   /**
+   * PushMessages hands instructions for nodes to the SuperLink, all or none of
+   * them. The objects that it asks for in return are pushed one by one.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PushMessages
    */
   pushMessages: {
@@ -167,6 +220,10 @@ export const ServerAppIo: GenService<{
     output: typeof PushAppMessagesResponseSchema;
   },
   /**
+   * PullMessages returns the replies to instructions that have arrived, or an
+   * error message in place of a reply that never will. Replies stay available
+   * until they are confirmed.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.PullMessages
    */
   pullMessages: {
@@ -175,6 +232,8 @@ export const ServerAppIo: GenService<{
     output: typeof PullAppMessagesResponseSchema;
   },
   /**
+   * GetNodes returns the nodes that are online and can be sent instructions.
+   *
    * @generated from rpc flwr.proto.ServerAppIo.GetNodes
    */
   getNodes: {

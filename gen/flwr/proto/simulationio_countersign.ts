@@ -13,6 +13,10 @@ import type { SendAppHeartbeatRequestSchema, SendAppHeartbeatResponse } from "./
 import type { PushLogsRequestSchema, PushLogsResponse } from "./log_pb.ts";
 
 /**
+ * SimulationIo is a subset of ServerAppIo that older simulation processes
+ * spoke. Simulations use ServerAppIo today; the service is kept for its wire
+ * format.
+ *
  * @generated from service flwr.proto.SimulationIo
  */
 export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
@@ -35,6 +39,9 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * ListAppsToLaunch returns the runs that wait for an app process: those for
+   * which RequestToken would grant a token.
+   *
    * @generated from rpc flwr.proto.SimulationIo.ListAppsToLaunch
    */
   listAppsToLaunch(
@@ -45,6 +52,10 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * RequestToken claims a pending run: it issues the run's token and moves the
+   * run to starting. The answer has an empty token when there is nothing to
+   * claim; of concurrent claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.SimulationIo.RequestToken
    */
   requestToken(
@@ -55,6 +66,9 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.SimulationIo.GetRun
    */
   getRun(
@@ -65,6 +79,9 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.SimulationIo.SendAppHeartbeat
    */
   sendAppHeartbeat(
@@ -75,6 +92,9 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PullAppInputs returns what an app needs to start, and moves the run from
+   * starting to running. It succeeds once per run.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PullAppInputs
    */
   pullAppInputs(
@@ -85,6 +105,10 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushAppOutputs stores the context that a ServerApp leaves behind. The run
+   * must be running; its token stays valid, for logs and the final status
+   * follow.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PushAppOutputs
    */
   pushAppOutputs(
@@ -95,6 +119,10 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * UpdateRunStatus moves the run to its next status. When that is finished,
+   * the run's token and objects go with it. Transitions that are not allowed
+   * are refused, and a finished run never changes.
+   *
    * @generated from rpc flwr.proto.SimulationIo.UpdateRunStatus
    */
   updateRunStatus(
@@ -105,6 +133,8 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * PushLogs appends lines to the log of the run, in any status.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PushLogs
    */
   pushLogs(
@@ -115,6 +145,9 @@ export class SimulationIoClient<P extends AnyPolicy = AnyPolicy> {
   }
 
   /**
+   * GetFederationOptions returns the options that the run was created with for
+   * the simulation runtime.
+   *
    * @generated from rpc flwr.proto.SimulationIo.GetFederationOptions
    */
   getFederationOptions(

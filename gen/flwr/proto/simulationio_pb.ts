@@ -20,10 +20,17 @@ export const file_flwr_proto_simulationio: GenFile = /*@__PURE__*/
   fileDesc("Ch1mbHdyL3Byb3RvL3NpbXVsYXRpb25pby5wcm90bxIKZmx3ci5wcm90bzKdBgoMU2ltdWxhdGlvbklvEl0KEExpc3RBcHBzVG9MYXVuY2gSIy5mbHdyLnByb3RvLkxpc3RBcHBzVG9MYXVuY2hSZXF1ZXN0GiQuZmx3ci5wcm90by5MaXN0QXBwc1RvTGF1bmNoUmVzcG9uc2USUQoMUmVxdWVzdFRva2VuEh8uZmx3ci5wcm90by5SZXF1ZXN0VG9rZW5SZXF1ZXN0GiAuZmx3ci5wcm90by5SZXF1ZXN0VG9rZW5SZXNwb25zZRI/CgZHZXRSdW4SGS5mbHdyLnByb3RvLkdldFJ1blJlcXVlc3QaGi5mbHdyLnByb3RvLkdldFJ1blJlc3BvbnNlEl0KEFNlbmRBcHBIZWFydGJlYXQSIy5mbHdyLnByb3RvLlNlbmRBcHBIZWFydGJlYXRSZXF1ZXN0GiQuZmx3ci5wcm90by5TZW5kQXBwSGVhcnRiZWF0UmVzcG9uc2USVAoNUHVsbEFwcElucHV0cxIgLmZsd3IucHJvdG8uUHVsbEFwcElucHV0c1JlcXVlc3QaIS5mbHdyLnByb3RvLlB1bGxBcHBJbnB1dHNSZXNwb25zZRJXCg5QdXNoQXBwT3V0cHV0cxIhLmZsd3IucHJvdG8uUHVzaEFwcE91dHB1dHNSZXF1ZXN0GiIuZmx3ci5wcm90by5QdXNoQXBwT3V0cHV0c1Jlc3BvbnNlEloKD1VwZGF0ZVJ1blN0YXR1cxIiLmZsd3IucHJvdG8uVXBkYXRlUnVuU3RhdHVzUmVxdWVzdBojLmZsd3IucHJvdG8uVXBkYXRlUnVuU3RhdHVzUmVzcG9uc2USRQoIUHVzaExvZ3MSGy5mbHdyLnByb3RvLlB1c2hMb2dzUmVxdWVzdBocLmZsd3IucHJvdG8uUHVzaExvZ3NSZXNwb25zZRJpChRHZXRGZWRlcmF0aW9uT3B0aW9ucxInLmZsd3IucHJvdG8uR2V0RmVkZXJhdGlvbk9wdGlvbnNSZXF1ZXN0GiguZmx3ci5wcm90by5HZXRGZWRlcmF0aW9uT3B0aW9uc1Jlc3BvbnNlYgZwcm90bzM", [file_flwr_proto_appio, file_flwr_proto_heartbeat, file_flwr_proto_log, file_flwr_proto_run]);
 
 /**
+ * SimulationIo is a subset of ServerAppIo that older simulation processes
+ * spoke. Simulations use ServerAppIo today; the service is kept for its wire
+ * format.
+ *
  * @generated from service flwr.proto.SimulationIo
  */
 export const SimulationIo: GenService<{
   /**
+   * ListAppsToLaunch returns the runs that wait for an app process: those for
+   * which RequestToken would grant a token.
+   *
    * @generated from rpc flwr.proto.SimulationIo.ListAppsToLaunch
    */
   listAppsToLaunch: {
@@ -32,6 +39,10 @@ export const SimulationIo: GenService<{
     output: typeof ListAppsToLaunchResponseSchema;
   },
   /**
+   * RequestToken claims a pending run: it issues the run's token and moves the
+   * run to starting. The answer has an empty token when there is nothing to
+   * claim; of concurrent claims of one run exactly one succeeds.
+   *
    * @generated from rpc flwr.proto.SimulationIo.RequestToken
    */
   requestToken: {
@@ -40,6 +51,9 @@ export const SimulationIo: GenService<{
     output: typeof RequestTokenResponseSchema;
   },
   /**
+   * GetRun returns a run. Without a credential only its id, run type, status
+   * and app bundle are told. The answer is empty when the run is unknown.
+   *
    * @generated from rpc flwr.proto.SimulationIo.GetRun
    */
   getRun: {
@@ -48,6 +62,9 @@ export const SimulationIo: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
+   * SendAppHeartbeat keeps the token alive: it expires 60 s after the last
+   * heartbeat, or 30 s after it was issued. An expired token is never revived.
+   *
    * @generated from rpc flwr.proto.SimulationIo.SendAppHeartbeat
    */
   sendAppHeartbeat: {
@@ -56,6 +73,9 @@ export const SimulationIo: GenService<{
     output: typeof SendAppHeartbeatResponseSchema;
   },
   /**
+   * PullAppInputs returns what an app needs to start, and moves the run from
+   * starting to running. It succeeds once per run.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PullAppInputs
    */
   pullAppInputs: {
@@ -64,6 +84,10 @@ export const SimulationIo: GenService<{
     output: typeof PullAppInputsResponseSchema;
   },
   /**
+   * PushAppOutputs stores the context that a ServerApp leaves behind. The run
+   * must be running; its token stays valid, for logs and the final status
+   * follow.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PushAppOutputs
    */
   pushAppOutputs: {
@@ -72,6 +96,10 @@ export const SimulationIo: GenService<{
     output: typeof PushAppOutputsResponseSchema;
   },
   /**
+   * UpdateRunStatus moves the run to its next status. When that is finished,
+   * the run's token and objects go with it. Transitions that are not allowed
+   * are refused, and a finished run never changes.
+   *
    * @generated from rpc flwr.proto.SimulationIo.UpdateRunStatus
    */
   updateRunStatus: {
@@ -80,6 +108,8 @@ export const SimulationIo: GenService<{
     output: typeof UpdateRunStatusResponseSchema;
   },
   /**
+   * PushLogs appends lines to the log of the run, in any status.
+   *
    * @generated from rpc flwr.proto.SimulationIo.PushLogs
    */
   pushLogs: {
@@ -88,6 +118,9 @@ export const SimulationIo: GenService<{
     output: typeof PushLogsResponseSchema;
   },
   /**
+   * GetFederationOptions returns the options that the run was created with for
+   * the simulation runtime.
+   *
    * @generated from rpc flwr.proto.SimulationIo.GetFederationOptions
    */
   getFederationOptions: {

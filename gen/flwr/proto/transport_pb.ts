@@ -13,44 +13,61 @@ export const file_flwr_proto_transport: GenFile = /*@__PURE__*/
   fileDesc("ChpmbHdyL3Byb3RvL3RyYW5zcG9ydC5wcm90bxIKZmx3ci5wcm90byJ7CgZTY2FsYXISEAoGZG91YmxlGAEgASgBSAASEAoGdWludDY0GAYgASgESAASEAoGc2ludDY0GAggASgSSAASDgoEYm9vbBgNIAEoCEgAEhAKBnN0cmluZxgOIAEoCUgAEg8KBWJ5dGVzGA8gASgMSABCCAoGc2NhbGFyYgZwcm90bzM");
 
 /**
+ * Scalar is one value of a configuration. Booleans, floating-point numbers,
+ * integers and strings are written as bool, double, sint64 and string.
+ *
  * @generated from message flwr.proto.Scalar
  */
 export type Scalar = Message<"flwr.proto.Scalar"> & {
   /**
+   * The value.
+   *
    * @generated from oneof flwr.proto.Scalar.scalar
    */
   scalar: {
     /**
+     * A floating-point number.
+     *
      * @generated from field: double double = 1;
      */
     value: number;
     case: "double";
   } | {
     /**
+     * An unsigned integer; read, not written.
+     *
      * @generated from field: uint64 uint64 = 6;
      */
     value: bigint;
     case: "uint64";
   } | {
     /**
+     * An integer.
+     *
      * @generated from field: sint64 sint64 = 8;
      */
     value: bigint;
     case: "sint64";
   } | {
     /**
+     * A boolean.
+     *
      * @generated from field: bool bool = 13;
      */
     value: boolean;
     case: "bool";
   } | {
     /**
+     * A string.
+     *
      * @generated from field: string string = 14;
      */
     value: string;
     case: "string";
   } | {
     /**
+     * Bytes; read, not written.
+     *
      * @generated from field: bytes bytes = 15;
      */
     value: Uint8Array;
