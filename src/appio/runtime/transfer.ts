@@ -192,9 +192,12 @@ async function forEach<T>(
 
   const worker = async () => {
     try {
-      for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
+      while (!ending.aborted) {
+        const next = iterator.next();
+        if (next.done === true) {
+          return;
+        }
         await work(next.value, ending);
-        ending.throwIfAborted();
       }
     } catch (error) {
       stopping.abort(error);

@@ -91,10 +91,10 @@ function show(object: ContentObject): unknown {
     return [object.dtype, object.shape, object.stype, object.toBytes(), object.toTypedArray()];
   }
   if (object instanceof RecordDict || object instanceof ArrayRecord) {
-    return Array.from(object, ([name, value]) => [name, value.objectType, show(value)]);
+    return [...object].map(([name, value]) => [name, value.objectType, show(value)]);
   }
   if (object instanceof MetricRecord || object instanceof ConfigRecord) {
-    return Array.from<unknown>(object);
+    return [...object];
   }
   return object instanceof Message
     ? [{ ...object.metadata, messageId: "" }, show(object.content)]

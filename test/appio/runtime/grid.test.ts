@@ -7,36 +7,35 @@ import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
 import { deflate } from "../../../src/appio/objects/deflate.ts";
 import { Message } from "../../../src/appio/objects/message.ts";
 import { NdArray } from "../../../src/appio/objects/nd-array.ts";
+import { objectIdsOf } from "../../../src/appio/objects/object-tree.ts";
 import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
 import { Grid, type GridOptions } from "../../../src/appio/runtime/grid.ts";
 import { RunNotRunningError } from "../../../src/appio/runtime/retry.ts";
 import { ObjectNotFoundError } from "../../../src/appio/runtime/transfer.ts";
 import { transportTo } from "../../../src/client/located-transport.ts";
 import { run, smallSuperLink, token } from "./small-superlink.ts";
-import { virtualTime } from "./virtual-time.ts";
 
 /** A grid that talks to a small SuperLink; its waits take no time but count. */
 function connected(options: Partial<GridOptions> = {}) {
   const superLink = smallSuperLink();
-  const time = virtualTime();
-  let elapsedMs = 0;
-  const sleep = async (ms: number) => {
-    elapsedMs += ms;
-    time.waits.push(ms);
-  };
+  const waits: number[] = [];
   const warnings: string[] = [];
+  const during: { wait: () => unknown } = { wait: () => {} };
   const { transport } = superLink;
   const grid = new Grid({
     transport,
     token,
     run,
-    sleep,
-    now: () => elapsedMs,
+    async sleep(ms) {
+      waits.push(ms);
+      during.wait();
+    },
+    now: () => waits.reduce((sum, ms) => sum + ms, 0),
     random: () => 0.5,
     onWarning: (text) => warnings.push(text),
     ...options,
   });
-  return { grid, superLink, waits: time.waits, warnings };
+  return { grid, superLink, waits, warnings, during };
 }
 
 const content = () =>
@@ -135,12 +134,11 @@ describe("pushMessages", () => {
     expect(superLink.calls).toEqual(["pushMessages", "pushObject"]);
   });
 
-  test("pushes children before their parents", async () => {
+  test("pushes children before their parents, whatever order it is asked in", async () => {
     const { grid, superLink } = connected();
-    const [id = ""] = await grid.pushMessages([to(7n, content())]);
-    const order = Array.from(superLink.objects.keys());
-    expect(order).toContain(id);
-    expect(superLink.calls).toHaveLength(7);
+    await grid.pushMessages([to(7n, content())]);
+    const [tree] = superLink.pushes[0]?.messageObjectTrees ?? [];
+    expect(superLink.pushed).toEqual(tree && objectIdsOf(tree));
   });
 
   test("cuts arrays as told", async () => {
@@ -177,7 +175,7 @@ describe("pushMessages", () => {
 
   test("fails when the SuperLink does not take an object it asked for", async () => {
     const { grid, superLink } = connected();
-    superLink.objects.has = () => false;
+    superLink.refusesObjects.value = true;
     await expect(grid.pushMessages([to(7n)])).rejects.toBeInstanceOf(ObjectNotFoundError);
   });
 
@@ -226,14 +224,12 @@ describe("pullMessages", () => {
   });
 
   test("case 63: objects that never come make one local error message, after 500 tries", async () => {
-    const { grid, superLink } = connected();
+    const { grid, superLink } = connected({ now: () => 1e12 });
     const [id = ""] = await grid.pushMessages([to(7n)]);
     superLink.answer(
       superLink.received(id).reply(new RecordDict({ c: new ConfigRecord({ a: 1 }) })),
       false,
     );
-    // Of the first two objects, which are pulled at a time, one is asked for 500 times.
-    superLink.calls.length = 0;
     const replies = await grid.pullMessages([id]);
     expect(replies).toHaveLength(1);
     expect(replies[0]?.metadata).toMatchObject({
@@ -248,10 +244,10 @@ describe("pullMessages", () => {
     });
     expect(replies[0]?.error.code).toBe(3);
     expect(superLink.confirmed).toEqual([]);
-    expect(superLink.calls.filter((rpc) => rpc === "pullObject").length).toBeLessThanOrEqual(1000);
-    expect(superLink.calls.filter((rpc) => rpc === "pullObject").length).toBeGreaterThanOrEqual(
-      500,
-    );
+    const tries = superLink.pulled.filter((objectId) => objectId === superLink.pulled[0]);
+    expect(tries).toHaveLength(500);
+    expect(new Set(superLink.pulled).size).toBe(2);
+    expect(superLink.pulled.length).toBeLessThanOrEqual(1000);
   });
 
   test("an object of another content is refused, and not confirmed", async () => {
@@ -278,15 +274,15 @@ describe("pullMessages", () => {
 });
 
 describe("sendAndReceive", () => {
+  /** Answers an instruction of the first push. */
+  function answer(superLink: ReturnType<typeof smallSuperLink>, index: number) {
+    const id = superLink.pushes[0]?.messagesList[index]?.metadata?.messageId ?? "";
+    superLink.answer(superLink.received(id).reply(content()));
+  }
+
   test("asks every 3 s until all replies have come", async () => {
-    const { grid, superLink, waits } = connected({
-      sleep: async (ms) => {
-        waits.push(ms);
-        const [first, second] = superLink.pushes[0]?.messagesList ?? [];
-        const answered = waits.length === 1 ? first : second;
-        superLink.answer(superLink.received(answered?.metadata?.messageId ?? "").reply(content()));
-      },
-    });
+    const { grid, superLink, waits, during } = connected();
+    during.wait = () => answer(superLink, waits.length - 1);
     const replies = await grid.sendAndReceive([to(7n), to(8n)]);
     expect(replies.map(({ metadata }) => metadata.srcNodeId)).toEqual([7n, 8n]);
     expect(waits).toEqual([3000, 3000]);
@@ -301,16 +297,23 @@ describe("sendAndReceive", () => {
   });
 
   test("returns what has come when the time is over", async () => {
-    const { grid, superLink, waits } = connected({
-      pollIntervalMs: 400,
-      sleep: async () => {},
-      now: () => superLink.calls.filter((rpc) => rpc === "pullMessages").length * 400,
-    });
-    const sending = grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 1000 });
-    const replies = await sending;
-    expect(replies).toEqual([]);
+    const { grid, superLink, waits, during } = connected();
+    during.wait = () => waits.length === 1 && answer(superLink, 1);
+    const replies = await grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 7000 });
+    expect(replies.map(({ metadata }) => metadata.srcNodeId)).toEqual([8n]);
+    expect(waits).toEqual([3000, 3000, 1000]);
     expect(superLink.calls.filter((rpc) => rpc === "pullMessages")).toHaveLength(3);
-    expect(waits).toEqual([]);
+  });
+
+  test("an error reply is an answer too", async () => {
+    const { grid, superLink, waits, during } = connected({ pollIntervalMs: 10 });
+    during.wait = () => {
+      const id = superLink.pushes[0]?.messagesList[0]?.metadata?.messageId ?? "";
+      superLink.answer(superLink.received(id).replyWithError({ code: 2 }));
+    };
+    const replies = await grid.sendAndReceive([to(7n)]);
+    expect(replies.map((reply) => reply.hasError())).toEqual([true]);
+    expect(waits).toEqual([10]);
   });
 
   test("makes no call for no messages", async () => {

@@ -31,6 +31,9 @@ export function smallSuperLink() {
   const failures = new Map<string, ConnectError[]>();
   const pushes: PushAppMessagesRequest[] = [];
   const confirmed: string[] = [];
+  const refusesObjects = { value: false };
+  const pushed: string[] = [];
+  const pulled: string[] = [];
   const called = (rpc: string) => {
     calls.push(rpc);
     const failure = failures.get(rpc)?.shift();
@@ -82,10 +85,11 @@ export function smallSuperLink() {
         },
         pushObject({ node, objectId, objectContent }) {
           called("pushObject");
+          pushed.push(objectId);
           if (node?.nodeId !== 1n) {
             throw new ConnectError("Unexpected node ID.", Code.FailedPrecondition);
           }
-          const stored = objects.has(objectId);
+          const stored = objects.has(objectId) && !refusesObjects.value;
           if (stored) {
             objects.set(objectId, objectContent);
           }
@@ -93,6 +97,7 @@ export function smallSuperLink() {
         },
         pullObject({ node, objectId }) {
           called("pullObject");
+          pulled.push(objectId);
           if (node?.nodeId !== 1n) {
             throw new ConnectError("Unexpected node ID.", Code.FailedPrecondition);
           }
@@ -122,6 +127,11 @@ export function smallSuperLink() {
     failures,
     pushes,
     objects,
+    /** Whether it takes no object, even one that it asked for. */
+    refusesObjects,
+    /** Ids of objects, in the order of the calls that named them. */
+    pushed,
+    pulled,
     confirmed,
     /** Has a reply ready; with its objects, or announced only. Returns its id. */
     answer(reply: Message, hasObjects = true): string {
