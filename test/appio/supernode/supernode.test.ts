@@ -1,0 +1,315 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { afterEach, describe, expect, it } from "vitest";
+import type { ChildHandle } from "../../../src/appio/launch/child.ts";
+import { runSuperExec } from "../../../src/appio/launch/superexec.ts";
+import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
+import { objectIdsOf } from "../../../src/appio/objects/object-tree.ts";
+import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
+import { clientAppIoPolicy } from "../../../src/appio/policy.ts";
+import { ClientApp } from "../../../src/appio/runtime/client-app.ts";
+import { runClientApp } from "../../../src/appio/runtime/run-client-app.ts";
+import { fleetService } from "../../../src/appio/superlink/fleet.ts";
+import { type SuperNodeOptions, startSuperNode } from "../../../src/appio/supernode/supernode.ts";
+import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
+import { transportTo } from "../../../src/client/located-transport.ts";
+import { createOpenClient } from "../../../src/client/open-client.ts";
+import { digestToken, parseToken } from "../../../src/policy/token.ts";
+import { serve } from "../../../src/serve/serve.ts";
+import { createWorld } from "../state/world.ts";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000, interval: 10 });
+
+/** The Fleet side of a SuperLink on a state that the test reaches into, as a ServerApp would. */
+async function superLink() {
+  const world = await createWorld();
+  cleanups.push(() => world[Symbol.asyncDispose]());
+  const server = await serve({ services: [fleetService(world.state)], verifiers: {}, port: 0 });
+  cleanups.push(() => server.close());
+  return { ...world, server };
+}
+
+type SuperLink = Awaited<ReturnType<typeof superLink>>;
+
+/** A node of the SuperLink with short intervals; what passes between the two can be changed on the way. */
+async function nodeOf(
+  link: SuperLink,
+  options: Partial<SuperNodeOptions> = {},
+  ...interceptors: Interceptor[]
+) {
+  const log: string[] = [];
+  const node = await startSuperNode({
+    fleet: transportVia(link, interceptors),
+    clientAppIoPort: 0,
+    pollIntervalMs: 10,
+    replyPollIntervalMs: 10,
+    now: link.clock.now,
+    onLog: (line) => log.push(line),
+    ...options,
+  });
+  cleanups.push(() => node.close());
+  return {
+    ...node,
+    log,
+    bootstrap: createOpenClient(clientAppIoPolicy, grpcTo(node.clientAppIoUrl)),
+  };
+}
+
+function transportVia(link: SuperLink, interceptors: Interceptor[]) {
+  const sessionManager = new Http2SessionManager(link.server.url);
+  cleanups.push(() => sessionManager.abort());
+  return createGrpcTransport({ baseUrl: link.server.url, sessionManager, interceptors });
+}
+
+function grpcTo(baseUrl: string) {
+  const sessionManager = new Http2SessionManager(baseUrl);
+  cleanups.push(() => sessionManager.abort());
+  return transportTo(createGrpcTransport, { baseUrl, sessionManager });
+}
+
+/** Launches this app for every message of the node until the test ends. */
+function runApps(clientAppIoUrl: string, app: ClientApp): void {
+  const stopping = new AbortController();
+  const transport = grpcTo(clientAppIoUrl);
+  const launched = runSuperExec({
+    appIo: clientAppIoUrl,
+    pluginType: "clientapp",
+    pollIntervalMs: 10,
+    signal: stopping.signal,
+    launch: ({ token }): ChildHandle => {
+      const exited = runClientApp({ transport, token, loadApp: () => ({ app }) }).then(() => ({
+        code: 0,
+        signal: null,
+      }));
+      return { pid: undefined, exited, stop: () => exited };
+    },
+  });
+  cleanups.push(async () => {
+    stopping.abort();
+    await launched;
+  });
+}
+
+/** Claims the app of a run as a SuperExec does, and is that app. */
+async function appOf(node: Awaited<ReturnType<typeof nodeOf>>, runId: bigint) {
+  await eventually(async () => (await node.bootstrap.listAppsToLaunch({})).runIds).toContain(runId);
+  const token = parseToken((await node.bootstrap.requestToken({ runId })).token);
+  const app = createAuthenticatedClient(clientAppIoPolicy, grpcTo(node.clientAppIoUrl), {
+    appToken: token,
+  });
+  return { token, app };
+}
+
+const counting = new ClientApp().train((message, context) => {
+  const before = context.state.find("count");
+  const count = before instanceof ConfigRecord ? before.get("count") : 0n;
+  context.state.set("count", new ConfigRecord({ count: BigInt(Number(count)) + 1n }));
+  return message.reply(new RecordDict({ count: new ConfigRecord({ count }) }));
+});
+
+describe("a SuperNode", () => {
+  it("carries messages to ClientApps and their replies, with all objects, back", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    runApps(node.clientAppIoUrl, counting);
+    const { runId } = await link.runningRun();
+    const bodies: string[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      const sent = await link.send(runId, node.nodeId);
+      const find = () => link.state.replies.find(runId, [sent.id]);
+      await eventually(async () => (await find()).length).toBe(1);
+      const [reply] = await find();
+      expect(reply?.message.error).toBeUndefined();
+      expect(reply?.message.metadata).toMatchObject({ srcNodeId: node.nodeId, dstNodeId: 1n });
+      for (const id of reply ? objectIdsOf(reply.tree) : []) {
+        await eventually(
+          async () => (await link.state.objects.get(runId, id))?.content,
+        ).toBeDefined();
+        const content = (await link.state.objects.get(runId, id))?.content;
+        bodies.push(new TextDecoder().decode(content));
+      }
+      // The node has confirmed the instruction: nobody needs its objects any more.
+      expect(await link.state.objects.get(runId, sent.id)).toBeUndefined();
+    }
+    // The second message found the context that the first one left.
+    expect(bodies.filter((body) => body.startsWith("ConfigRecord"))).toEqual([
+      expect.stringContaining("\x10\x00"),
+      expect.stringContaining("\x10\x02"),
+    ]);
+    expect(node.log).toEqual([]);
+    expect(node.counters().find(({ method }) => method.endsWith("PullMessage"))?.allowed).toBe(2);
+  });
+
+  it("gives ClientApps its own configuration and the run's", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link, { nodeConfig: { partition: 3n } });
+    const { runId } = await link.runningRun();
+    await link.send(runId, node.nodeId);
+    const { token, app } = await appOf(node, runId);
+    const { context, run, fab } = await app.pullAppInputs({ token });
+    expect(context).toMatchObject({ runId, nodeId: node.nodeId });
+    expect(context?.nodeConfig.partition?.scalar).toEqual({ case: "sint64", value: 3n });
+    expect(run?.fabHash).toBe(fab?.hashStr);
+  });
+
+  it("answers for a ClientApp that died with its message", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const run = await link.runningRun();
+    const sent = await link.send(run.runId, node.nodeId);
+    const { token, app } = await appOf(node, run.runId);
+    await app.pullMessage({ token });
+    await link.authority.extend(digestToken(run.token));
+    link.clock.advance(31);
+    const find = () => link.state.replies.find(run.runId, [sent.id]);
+    await eventually(async () => (await find())[0]?.message.error).toMatchObject({
+      code: 8n,
+      reason: "ClientApp stopped responding.",
+    });
+    const [reply] = await find();
+    await eventually(
+      async () => (await link.state.objects.get(run.runId, reply?.tree.objectId ?? ""))?.content,
+    ).toBeDefined();
+  });
+
+  it("answers for a message whose objects never come", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link, { pulling: { maxTriesPerObject: 1 } });
+    const { runId } = await link.runningRun();
+    const draft = link.instruction(runId, node.nodeId);
+    await link.state.instructions.push(runId, [draft.message], [draft.tree]);
+    const find = () => link.state.replies.find(runId, [draft.id]);
+    await eventually(async () => (await find())[0]?.message.error?.code).toBe(3n);
+    expect((await node.bootstrap.listAppsToLaunch({})).runIds).toEqual([]);
+  });
+
+  it("answers for a run whose bundle is not what the run says", async () => {
+    const link = await superLink();
+    const exchangeFab: Interceptor = (next) => async (request) => {
+      const response = await next(request);
+      if (request.method.name === "GetFab" && !response.stream && "fab" in response.message) {
+        Object.assign(response.message.fab ?? {}, { content: new Uint8Array([1]) });
+      }
+      return response;
+    };
+    const node = await nodeOf(link, {}, exchangeFab);
+    const { runId } = await link.runningRun();
+    const sent = await link.send(runId, node.nodeId);
+    const find = () => link.state.replies.find(runId, [sent.id]);
+    await eventually(async () => (await find())[0]?.message.error).toMatchObject({
+      code: 7n,
+      reason: "The app bundle that arrived is not the run's.",
+    });
+  });
+
+  it("drops what belongs to a run that has ended, and goes on", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const ended = await link.runningRun();
+    await link.send(ended.runId, node.nodeId);
+    const { token, app } = await appOf(node, ended.runId);
+    const { messagesList } = await app.pullMessage({ token });
+    await link.state.runs.stop(ended.runId);
+    const { context } = await app.pullAppInputs({ token });
+    await app.pushAppOutputs(context ? { token, context } : { token });
+    expect(messagesList).toHaveLength(1);
+
+    runApps(node.clientAppIoUrl, counting);
+    const { runId } = await link.runningRun();
+    const sent = await link.send(runId, node.nodeId);
+    await eventually(async () => (await link.state.replies.find(runId, [sent.id])).length).toBe(1);
+    expect(node.log).toEqual([expect.stringContaining("its run is not running")]);
+  });
+
+  it("handles one message at a time, or as many as it is told", async () => {
+    const link = await superLink();
+    const one = await nodeOf(link);
+    const two = await nodeOf(link, { maxConcurrentMessages: 2 });
+    const runs = [await link.runningRun(), await link.runningRun()];
+    for (const { runId } of runs) {
+      await link.send(runId, one.nodeId);
+      await link.send(runId, two.nodeId);
+    }
+    const listed = async (node: typeof one) =>
+      (await node.bootstrap.listAppsToLaunch({})).runIds.toSorted();
+    const runIds = runs.map(({ runId }) => runId).toSorted();
+    await eventually(() => listed(two)).toEqual(runIds);
+    await eventually(() => listed(one)).toHaveLength(1);
+    const [first = 0n] = await listed(one);
+    const { token, app } = await appOf(one, first);
+    expect(await listed(one)).toEqual([]);
+    await app.pullMessage({ token });
+    await app.pushAppOutputs({ token, context: {} });
+    await eventually(() => listed(one)).toEqual(runIds.filter((runId) => runId !== first));
+  });
+
+  it("leaves the SuperLink when it is stopped", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const { runId } = await link.runningRun();
+    const draft = link.instruction(runId, node.nodeId);
+    await node.close();
+    await node.ended;
+    const { messageIds } = await link.state.instructions.push(runId, [draft.message], [draft.tree]);
+    expect(messageIds).toEqual([""]);
+    await expect(node.bootstrap.listAppsToLaunch({})).rejects.toMatchObject({
+      code: Code.Unavailable,
+    });
+    expect(node.log).toEqual([]);
+  });
+
+  it("ends when the SuperLink does not know it any more", async () => {
+    const link = await superLink();
+    const forget: Interceptor = (next) => async (request) => {
+      const response = await next(request);
+      if (request.method.name === "SendNodeHeartbeat" && !response.stream) {
+        Object.assign(response.message, { success: false });
+      }
+      return response;
+    };
+    const node = await nodeOf(link, {}, forget);
+    await expect(node.ended).rejects.toThrow("The SuperLink does not know this node any more.");
+  });
+
+  it("does not start when the SuperLink refuses it", async () => {
+    const link = await superLink();
+    const refuse: Interceptor = () => () => {
+      throw new ConnectError("No nodes here.", Code.FailedPrecondition);
+    };
+    await expect(nodeOf(link, {}, refuse)).rejects.toMatchObject({
+      code: Code.FailedPrecondition,
+      rawMessage: "No nodes here.",
+    });
+  });
+
+  it("waits for a SuperLink that is unavailable, until it is stopped", async () => {
+    const link = await superLink();
+    const stopping = new AbortController();
+    let tries = 0;
+    const isDown: Interceptor = () => () => {
+      tries += 1;
+      if (tries === 3) {
+        stopping.abort(new Error("stopped by the test"));
+      }
+      throw new ConnectError("not up yet", Code.Unavailable);
+    };
+    const retry = { sleep: async () => {} };
+    const start = nodeOf(link, { retry, signal: stopping.signal }, isDown);
+    await expect(start).rejects.toThrow("stopped by the test");
+    expect(tries).toBe(3);
+  });
+
+  it("refuses options that are not usable", async () => {
+    const link = await superLink();
+    await expect(nodeOf(link, { maxConcurrentMessages: 0 })).rejects.toThrow(
+      new TypeError('"maxConcurrentMessages" must be a positive integer'),
+    );
+  });
+});
