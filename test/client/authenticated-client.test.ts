@@ -18,6 +18,7 @@ import {
 } from "countersign";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MailboxClient } from "../../gen/countersign/example/v1/mailbox_countersign.ts";
+import { serverAppIoPolicy } from "../../src/appio/policy.ts";
 import {
   collect,
   each,
@@ -384,6 +385,17 @@ describe("construction", () => {
     expect(() =>
       createAuthenticatedClient(eitherPolicy, transport, text as { session: typeof token }),
     ).toThrow(new TypeError('"credentials.signature" must be a function that signs a call'));
+  });
+
+  test("of a generated class refuses the policy of another service", () => {
+    const other: unknown = serverAppIoPolicy;
+    expect(
+      () => new MailboxClient(other as typeof sessionPolicy, transport, { session: token }),
+    ).toThrow(
+      new TypeError(
+        '"policy" is a policy of flwr.proto.ServerAppIo, and not of this client\'s own descriptor of countersign.example.v1.Mailbox',
+      ),
+    );
   });
 
   test("refuses a clock that is no function", () => {
