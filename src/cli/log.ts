@@ -17,11 +17,19 @@ export function logCommand(): Command {
     .option("--json", "print JSON, a line per piece of log");
   return withControlOptions(command).action(async (runId: bigint, options: LogOptions) => {
     const { follow = false } = options;
-    await askControl(options, async (control) => {
-      for await (const { logOutput, latestTimestamp } of control.streamLogs({ runId, follow })) {
+    // As in `countersign log RUN -f | head`: the log may go on for hours that nobody reads.
+    const unread = new AbortController();
+    process.stdout.once("error", () => unread.abort());
+    const { signal } = unread;
+    const printed = askControl(options, async (control) => {
+      const pages = control.streamLogs({ runId, follow }, { signal });
+      for await (const { logOutput, latestTimestamp } of pages) {
         if (options.json) printJson({ log: logOutput, timestamp: latestTimestamp });
         else process.stdout.write(printableText(logOutput));
       }
+    });
+    await printed.catch((error: unknown) => {
+      if (!signal.aborted) throw error;
     });
   });
 }

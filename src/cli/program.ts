@@ -23,6 +23,8 @@ Exit codes: ${exitCode.success} success, ${exitCode.failure} failure, ${exitCode
  */
 export async function runCommandLine(parameters: readonly string[]): Promise<number> {
   const program = createProgram();
+  // Whoever read the output may be gone, and a command that holds something still has to put it away.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreBrokenPipe);
   try {
     await program.parseAsync([...parameters], { from: "user" });
     // A command sets its own code where it has more to say than success or failure.
@@ -57,6 +59,10 @@ export function createProgram(): Command {
   for (const command of commands) program.addCommand(inheriting(command, program));
   program.addCommand(inheriting(appCommand(), program), { hidden: true });
   return program;
+}
+
+function ignoreBrokenPipe(error: Error): void {
+  if (!("code" in error && error.code === "EPIPE")) throw error;
 }
 
 function inheriting(command: Command, program: Command): Command {
