@@ -129,10 +129,7 @@ export class StreamWatch {
         },
       );
     }, this.#options.everyMs);
-    // A stream is kept alive by its socket, not by its watch. Browsers' timers are numbers.
-    if (typeof this.#timer === "object") {
-      this.#timer.unref();
-    }
+    letProcessEnd(this.#timer);
   }
 
   #fail(reason: unknown): void {
@@ -147,5 +144,15 @@ export class StreamWatch {
   #stop(reason: unknown): void {
     clearTimeout(this.#timer);
     this.#controller.abort(reason);
+  }
+}
+
+/** A stream is kept alive by its socket, not by its watch. Timers of browsers are numbers. */
+function letProcessEnd(timer: unknown): void {
+  if (typeof timer === "object" && timer !== null && "unref" in timer) {
+    const { unref } = timer;
+    if (typeof unref === "function") {
+      unref.call(timer);
+    }
   }
 }
