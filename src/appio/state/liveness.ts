@@ -25,18 +25,22 @@ export function runningRun(tx: StateTransaction, runId: SqlUint64) {
  * Makes sure that a run is running and stays so until the transaction ends, for
  * changes that take several statements.
  *
+ * @param lock `update` if the transaction goes on to change the run's own row.
  * @throws ConnectError as {@link runNotRunning} makes it.
  */
 export async function holdRunning(
   core: StateCore,
   tx: StateTransaction,
   runId: bigint,
+  lock: "share" | "update" = "share",
 ): Promise<void> {
-  const life = lifeOf(tx, runId);
-  // SQLite's transactions hold the write lock from their start.
-  const run = await (core.database.engine === "postgres" ? life.forShare() : life)
-    .limit(1)
-    .executeTakeFirst();
+  let life = lifeOf(tx, runId);
+  // SQLite's transactions hold the write lock from their start. On PostgreSQL
+  // two that share the row and then change it would wait for each other for ever.
+  if (core.database.engine === "postgres") {
+    life = lock === "update" ? life.forUpdate() : life.forShare();
+  }
+  const run = await life.executeTakeFirst();
   if (run === undefined || statusOf(run) !== "running") {
     throw runNotRunning(runId, run);
   }

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import type { StateTransaction } from "./core.ts";
 
@@ -30,7 +31,7 @@ export async function releaseObject(
         .set(({ eb }) => ({ holders: eb("holders", "-", 1n) }))
         .where("object_id", "=", id)
         .execute();
-      await dropUnheldContents(tx);
+      await dropContents(tx);
     }
   }
 }
@@ -68,16 +69,17 @@ export async function releaseRunObjects(tx: StateTransaction, runId: SqlUint64):
     .execute();
   await tx.query.deleteFrom("run_object_child").where("run_id", "=", runId).execute();
   await tx.query.deleteFrom("run_object").where("run_id", "=", runId).execute();
-  await dropUnheldContents(tx);
+  await dropContents(tx);
 }
 
 /** Deletes the bytes that no run has any more. */
-async function dropUnheldContents(tx: StateTransaction): Promise<void> {
+async function dropContents(tx: StateTransaction): Promise<void> {
   // The counting rows go first and by themselves: their locks decide, against a
   // run that pushes the same object at this moment, whether the bytes go or stay.
   const dropped = await tx.query
     .deleteFrom("object")
-    .where("holders", "<=", 0n)
+    // A literal: an engine uses the index on unheld objects for no parameter.
+    .where(sql<boolean>`holders <= 0`)
     .returning("object_id")
     .execute();
   for (const { object_id } of dropped) {

@@ -62,7 +62,7 @@ export function createReplyState(core: StateCore): Replies {
     push: (message, tree, runtimeSeconds) =>
       transact(core, async (tx) => {
         const runId = message.metadata?.runId ?? 0n;
-        await holdRunning(core, tx, runId);
+        await holdRunning(core, tx, runId, "update");
         const reply = checkReply(message, tree, core.now());
         return pushReply(core, tx, toSqlInteger(runId), reply, runtimeSeconds);
       }),

@@ -50,6 +50,13 @@ async function createRuns(db: Kysely<unknown>, engine: SqlEngine, bytes: Bytes):
     .addColumn("clientapp_runtime", "double precision", (column) => column.notNull().defaultTo(0))
     .execute();
   await db.schema
+    .createIndex("run_to_claim")
+    .on("run")
+    .column("sequence")
+    .where(sql`starting_at`, "is", null)
+    .where(sql`finished_at`, "is", null)
+    .execute();
+  await db.schema
     .createTable("fab")
     .addColumn("hash", "text", (column) => column.primaryKey())
     .addColumn("content", bytes, (column) => column.notNull())
@@ -135,7 +142,7 @@ export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<
   await db.schema
     .createIndex("run_object_parents")
     .on("run_object_child")
-    .columns(["run_id", "child_id"])
+    .columns(["run_id", "child_id", "parent_id"])
     .execute();
   await db.schema
     .createTable("object")
@@ -146,7 +153,7 @@ export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<
     .createIndex("object_unheld")
     .on("object")
     .column("holders")
-    .where("holders", "<=", 0)
+    .where(sql`holders`, "<=", 0)
     .execute();
   await db.schema
     .createTable("object_content")
