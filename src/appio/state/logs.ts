@@ -15,7 +15,8 @@ export interface LogPage {
 /** The logs of runs. */
 export interface Logs {
   /**
-   * Adds an entry to the log of a run that has not finished.
+   * Adds an entry to the log of a run that has not finished; an empty one is
+   * left out, as a page without text says that there is nothing new.
    *
    * @throws ConnectError PermissionDenied `Run is finished.`, or NotFound when
    * the run is unknown.
@@ -40,8 +41,11 @@ const maxPageLength = 1024 * 1024;
 /** Creates the part of the state that keeps logs. */
 export function createLogState(core: StateCore): Logs {
   return {
-    append: (runId, text) =>
-      transact(core, async (tx) => {
+    async append(runId, text) {
+      if (text === "") {
+        return;
+      }
+      await transact(core, async (tx) => {
         const id = toSqlInteger(runId);
         const now = core.now() / 1000;
         const newest = sql<number>`(select max(logged_at) from run_log where run_id = ${id})`;
@@ -64,7 +68,8 @@ export function createLogState(core: StateCore): Logs {
             .executeTakeFirst();
           throw runNotRunning(runId, run);
         }
-      }),
+      });
+    },
     async after(runId, timestamp) {
       const rows = await core.database.query
         .selectFrom("run_log")

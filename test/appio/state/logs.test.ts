@@ -11,6 +11,7 @@ describe("logs", () => {
     await logs.append(runId, "one\n");
     const first = await logs.after(runId, 0);
     expect(first).toEqual({ text: "one\n", latestTimestamp: startMs / 1000 });
+    await logs.append(runId, "");
     await logs.append(runId, "two\n");
     await logs.append(runId, "three\n");
     const second = await logs.after(runId, first.latestTimestamp);
