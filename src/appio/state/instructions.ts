@@ -43,7 +43,7 @@ export function createInstructionState(core: StateCore): Instructions {
     async push(runId, messages, trees) {
       return transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
-        const checked = checkInstructions(messages, trees, core.now());
+        const checked = checkInstructions(runId, messages, trees, core.now());
         return pushAll(tx, toSqlInteger(runId), checked);
       });
     },

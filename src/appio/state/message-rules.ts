@@ -28,6 +28,7 @@ const messageType = new RegExp(
  * @throws ConnectError InvalidArgument `Malformed PushMessages: <what is wrong>`.
  */
 export function checkInstructions(
+  runId: bigint,
   messages: readonly Message[],
   trees: readonly ObjectTree[],
   nowMs: number,
@@ -44,6 +45,7 @@ export function checkInstructions(
       ...(metadata.srcNodeId === superLinkNodeId ? [] : ["`src_node_id` is not the SuperLink's"]),
       ...(metadata.dstNodeId > superLinkNodeId ? [] : ["`dst_node_id` is not a SuperNode's"]),
       ...(metadata.replyToMessageId === "" ? [] : ["`reply_to_message_id` is set"]),
+      ...(metadata.runId === runId ? [] : ["`run_id` is another run's"]),
     ]),
   );
 }

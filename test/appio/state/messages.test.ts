@@ -133,8 +133,9 @@ describe("pushing instructions", () => {
     ],
     ["no destination", ({ message }) => ({ message: changed(message, { dstNodeId: 0n }) })],
     ["a reply", ({ message }) => ({ message: changed(message, { replyToMessageId: "x" }) })],
+    ["a message of another run", ({ message }) => ({ message: changed(message, { runId: 5n }) })],
     [
-      "a malformed object id",
+      "case 52: a malformed object id",
       ({ tree }) => ({
         tree: { ...tree, children: [{ ...tree, objectId: "invalid", children: [] }] },
       }),
