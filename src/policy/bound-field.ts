@@ -1,0 +1,115 @@
+import { type DescField, isFieldSet, type Message, ScalarType } from "@bufbuild/protobuf";
+import type { ClaimKind, ClaimValue } from "./credential.ts";
+
+/** The verified value of a field; undefined if the verifier proved none. */
+export interface Bound {
+  readonly value: ClaimValue | undefined;
+  readonly isSecret: boolean;
+}
+
+/** The kind of claim that a field's values can hold; undefined for messages and enums. */
+export function kindOf(field: DescField): ClaimKind | undefined {
+  if (field.scalar === undefined) {
+    return undefined;
+  }
+  switch (field.scalar) {
+    case ScalarType.STRING:
+      return "string";
+    case ScalarType.BYTES:
+      return "bytes";
+    case ScalarType.BOOL:
+      return "boolean";
+    case ScalarType.INT64:
+    case ScalarType.UINT64:
+    case ScalarType.SINT64:
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+      return "longAsString" in field && field.longAsString ? "string" : "bigint";
+    default:
+      return "number";
+  }
+}
+
+/** Every value that a message holds in a field. What is unset has none. */
+export function valuesOf(message: Message, field: DescField): readonly unknown[] {
+  // With implicit presence the zero value is "unset"; with explicit presence
+  // and in a oneof only absence is (protobuf.dev, "Field Presence").
+  if (!isFieldSet(message, field)) {
+    return [];
+  }
+  if (field.oneof !== undefined) {
+    return [recordIn(propertiesOf(message)[field.oneof.localName]).value];
+  }
+  const value = propertiesOf(message)[field.localName];
+  switch (field.fieldKind) {
+    case "list":
+      return Array.isArray(value) ? value : [];
+    case "map":
+      return Object.values(recordIn(value));
+    default:
+      return [value];
+  }
+}
+
+/** Writes one value into every place that a field has in a message. */
+export function write(message: Message, field: DescField, value: ClaimValue): void {
+  const properties = propertiesOf(message);
+  if (field.oneof !== undefined) {
+    if (isFieldSet(message, field)) {
+      properties[field.oneof.localName] = { case: field.localName, value };
+    }
+    return;
+  }
+  const current = properties[field.localName];
+  switch (field.fieldKind) {
+    case "list":
+      if (Array.isArray(current)) {
+        current.fill(value);
+      }
+      return;
+    case "map": {
+      const values = recordIn(current);
+      for (const key of Object.keys(values)) {
+        values[key] = value;
+      }
+      return;
+    }
+    default:
+      properties[field.localName] = value;
+  }
+}
+
+export function equals(value: unknown, bound: Bound): boolean {
+  if (value instanceof Uint8Array) {
+    return bound.value instanceof Uint8Array && sameBytes(value, bound.value);
+  }
+  if (bound.isSecret && typeof value === "string" && typeof bound.value === "string") {
+    return sameSecret(value, bound.value);
+  }
+  return value === bound.value;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Compares in a time that depends on the lengths only, which are no secret. */
+function sameSecret(a: string, b: string): boolean {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < a.length; i++) {
+    difference |= a.charCodeAt(i) ^ b.charCodeAt(i % b.length);
+  }
+  return difference === 0;
+}
+
+function recordIn(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? propertiesOf(value) : {};
+}
+
+/**
+ * The properties of an object, by name. The one cast of this file: descriptors
+ * name the properties of generated messages at run time, types do not.
+ */
+function propertiesOf(object: object): Record<string, unknown> {
+  return object as Record<string, unknown>;
+}
