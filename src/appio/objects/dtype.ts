@@ -27,14 +27,6 @@ export type Dtype = keyof typeof dtypes;
 /** A typed array whose elements have an element type of {@link dtypes}. */
 export type TypedArray = InstanceType<(typeof dtypes)[Dtype]["array"]>;
 
-/** The typed array that holds elements of the type `D`. */
-export type TypedArrayOf<D extends Dtype> = InstanceType<(typeof dtypes)[D]["array"]>;
-
-/** Tells whether a name is one of {@link dtypes}. */
-export function isDtype(name: string): name is Dtype {
-  return Object.hasOwn(dtypes, name);
-}
-
 /** Returns the element type that a typed array has by itself; never float16 or bool. */
 export function dtypeOf(values: TypedArray): Dtype {
   const own = dtypeNames.find(

@@ -134,7 +134,9 @@ function createWaitQueue(now: () => number, sleep: Sleep) {
     const before = lastInLine;
     // Whoever gives up early leaves only after those before it: the line stays whole.
     lastInLine = before.then(() => done);
-    await Promise.race([before, aborted(signal)]);
+    const listening = new AbortController();
+    await Promise.race([before, aborted(signal, listening.signal)]);
+    listening.abort();
     return leave;
   }
 
@@ -152,10 +154,8 @@ function createWaitQueue(now: () => number, sleep: Sleep) {
     async wait(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
       const leave = await untilFirst(signal);
       const startedAt = now();
-      if (!isHealthy && !signal?.aborted) {
-        const wake = recovered.signal;
-        await sleep(waitMs, signal === undefined ? wake : AbortSignal.any([signal, wake]));
-      }
+      const wake = recovered.signal;
+      await sleep(waitMs, signal === undefined ? wake : AbortSignal.any([signal, wake]));
       leave();
       const remainingMs = waitMs - (now() - startedAt);
       if (remainingMs > 0 && !signal?.aborted) {
@@ -165,12 +165,12 @@ function createWaitQueue(now: () => number, sleep: Sleep) {
   };
 }
 
-/** Resolves when the signal is aborted; never without one. */
-function aborted(signal: AbortSignal | undefined): Promise<void> {
+/** Resolves when the signal is aborted; never without one. Listens until `listening` is aborted. */
+function aborted(signal: AbortSignal | undefined, listening: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) {
       resolve();
     }
-    signal?.addEventListener("abort", () => resolve(), { once: true });
+    signal?.addEventListener("abort", () => resolve(), { once: true, signal: listening });
   });
 }

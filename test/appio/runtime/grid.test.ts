@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -139,6 +140,18 @@ describe("pushMessages", () => {
     await grid.pushMessages([to(7n, content())]);
     const [tree] = superLink.pushes[0]?.messageObjectTrees ?? [];
     expect(superLink.pushed).toEqual(tree && objectIdsOf(tree));
+  });
+
+  test("hashes what messages share once", async () => {
+    let hashes = 0;
+    const createSha256 = () => {
+      hashes += 1;
+      return createHash("sha256");
+    };
+    const { grid } = connected({ createSha256 });
+    const shared = content();
+    await grid.pushMessages([to(7n, shared), to(8n, shared), to(9n, shared)]);
+    expect(hashes).toBe(5 + 3);
   });
 
   test("cuts arrays as told", async () => {
@@ -325,11 +338,14 @@ describe("sendAndReceive", () => {
   test.each(["the grid's", "the call's"])("ends with %s signal", async (whose) => {
     const controller = new AbortController();
     const { signal } = controller;
+    const other = new AbortController().signal;
     const { grid } = connected({
       sleep: async () => controller.abort(new Error("enough")),
-      ...(whose === "the grid's" ? { signal } : {}),
+      signal: whose === "the grid's" ? signal : other,
     });
-    const sending = grid.sendAndReceive([to(7n)], whose === "the call's" ? { signal } : {});
+    const sending = grid.sendAndReceive([to(7n)], {
+      signal: whose === "the call's" ? signal : other,
+    });
     await expect(sending).rejects.toThrow("enough");
   });
 });

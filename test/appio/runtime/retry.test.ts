@@ -172,6 +172,25 @@ describe("concurrent calls", () => {
     ]);
   });
 
+  test("one that is waiting in line learns when another succeeds", async () => {
+    const { time, retry } = onOwnClock({ random: () => 1 });
+    const calls = [1, 1, 1].map((times) => failing(times, time.now));
+    const takesMs = [300, 0, 0];
+    const answered = calls.map(({ attempt }, index) =>
+      retry.call(async () => {
+        await attempt();
+        await time.sleep(takesMs[index] ?? 0);
+      }),
+    );
+    await time.until(Promise.all(answered));
+    // The second was in line from 1000 to 1300, when the first succeeded; the third came next.
+    expect(calls.map(({ triedAt }) => triedAt)).toEqual([
+      [0, 1000],
+      [0, 2000],
+      [0, 2300],
+    ]);
+  });
+
   test("one that gives up does not hold up the others", async () => {
     const { time, retry } = onOwnClock();
     const giveUp = new AbortController();
@@ -182,6 +201,7 @@ describe("concurrent calls", () => {
     giveUp.abort(new Error("enough"));
     await expect(second).rejects.toThrow("enough");
     expect(await time.until(Promise.all([first, third]))).toEqual(["done", "done"]);
+    expect(calls.map(({ triedAt }) => triedAt)).toEqual([[0, 1000], [0], [0, 2000]]);
   });
 });
 
