@@ -275,7 +275,9 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
             })
             .execute();
         }
-        tx.afterCommit(onReply);
+        if (missing.length === 0) {
+          tx.afterCommit(onReply);
+        }
         return missing;
       }),
 
@@ -289,7 +291,15 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
             .where("run_id", "=", toSqlInteger(caller.runId))
             .where("object_id", "=", objectId)
             .execute();
-          tx.afterCommit(onReply);
+          const awaited = await tx.query
+            .selectFrom("node_awaited")
+            .select("seq")
+            .where("run_id", "=", toSqlInteger(caller.runId))
+            .limit(1)
+            .executeTakeFirst();
+          if (awaited === undefined) {
+            tx.afterCommit(onReply);
+          }
         }
         return isStored;
       }),

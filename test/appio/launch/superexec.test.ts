@@ -200,6 +200,10 @@ describe("runSuperExec", () => {
     };
     const { events } = start(server, { launch, maxConcurrent: 1 });
     await eventually(() => endings.length).toBe(1);
+    const polls = () =>
+      server.counters().find(({ method }) => method.endsWith("ListAppsToLaunch"))?.allowed ?? 0;
+    const before = polls();
+    await eventually(polls).toBeGreaterThan(before + 2);
     expect([...list.tokens.keys()]).toEqual([1n]);
     endings[0]?.();
     await eventually(() => endings.length).toBe(2);

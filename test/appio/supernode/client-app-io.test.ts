@@ -61,6 +61,7 @@ describe("without a token", () => {
     const { run } = await node.open.getRun({ runId: 1n });
     expect(run).toMatchObject({ runId: 1n, runType: "serverapp", fabId: "app" });
     expect(run?.overrideConfig).toEqual({});
+    expect(run?.status).toMatchObject({ status: "running", details: "" });
     expect((await node.open.getRun({ runId: 2n })).run).toBeUndefined();
   });
 });
@@ -82,7 +83,7 @@ describe("with a token", () => {
     const { token, app } = await node.launch(1n);
     for (let call = 0; call < 2; call += 1) {
       const { run, context, fab } = await app.pullAppInputs({ token });
-      expect(run?.runId).toBe(1n);
+      expect(run).toMatchObject({ runId: 1n, overrideConfig: { key: {} } });
       expect(context?.runId).toBe(1n);
       expect(fab?.hashStr).toBe(run?.fabHash);
     }

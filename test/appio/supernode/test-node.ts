@@ -56,7 +56,11 @@ export async function testNode() {
 
   async function addRun(runId: bigint): Promise<void> {
     await inbox.addRun({
-      run: create(RunSchema, { runId, fabHash, runType: "serverapp", fabId: "app" }),
+      run: create(RunSchema, {
+        ...{ runId, fabHash, runType: "serverapp", fabId: "app" },
+        overrideConfig: { key: { scalar: { case: "string", value: "private" } } },
+        status: { status: "running", details: "private" },
+      }),
       fab: create(FabSchema, { hashStr: fabHash, content }),
       context: create(ContextSchema, { runId, nodeId: thisNode, state: {} }),
     });
