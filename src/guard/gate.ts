@@ -3,17 +3,14 @@ import type { ConnectError } from "@connectrpc/connect";
 import type { ClaimRecord } from "../policy/binding.ts";
 import type { AnyCredential } from "../policy/credential.ts";
 import type { AnyPolicy } from "../policy/policy.ts";
-import { isRefusal } from "../policy/verifier.ts";
+import { isRefusal, type VerifyCall } from "../policy/verifier.ts";
 import { decide, type HeaderSource, type PresentedValue } from "./decide.ts";
 import type { DecisionLog } from "./decisions.ts";
 import { authenticationFailed } from "./refusal.ts";
 import { Verdict } from "./verdict.ts";
 
 /** A verifier whose types are not looked at: what it returns is checked at run time. */
-export type AnyVerifier = (
-  presented: PresentedValue,
-  call: { readonly method: DescMethod; readonly signal: AbortSignal },
-) => unknown;
+export type AnyVerifier = (presented: PresentedValue, call: VerifyCall) => unknown;
 
 /** What the gate needs. */
 export interface GateOptions {
@@ -53,7 +50,11 @@ export class Gate {
         return new Verdict(method, undefined, now());
       case "verify": {
         const { credential, presented } = decision;
-        const claims = await this.#verify(method, credential, presented, signal);
+        const claims = await this.#verify(credential, presented, {
+          method,
+          signal,
+          isRecheck: false,
+        });
         const binder = policy?.binderOf(method, credential);
         return new Verdict(method, { credential, claims, presented, binder }, now());
       }
@@ -68,31 +69,31 @@ export class Gate {
   async readmit(verdict: Verdict, signal: AbortSignal): Promise<void> {
     if (verdict.proof !== undefined) {
       const { credential, presented } = verdict.proof;
-      await this.#verify(verdict.method, credential, presented, signal);
+      const { method } = verdict;
+      await this.#verify(credential, presented, { method, signal, isRecheck: true });
       verdict.verifiedAt = this.#options.now();
     }
   }
 
   async #verify(
-    method: DescMethod,
     credential: AnyCredential,
     presented: PresentedValue,
-    signal: AbortSignal,
+    call: VerifyCall,
   ): Promise<ClaimRecord> {
-    const verified = await this.#ask(method, credential, presented, signal);
+    const verified = await this.#ask(credential, presented, call);
     if (!verified.ok) {
-      throw this.#refusal(method, credential.name, verified.reason, verified.cause);
+      throw this.#refusal(call.method, credential.name, verified.reason, verified.cause);
     }
     return verified.claims;
   }
 
   /** Asks the verifier. Never throws and never takes longer than the call or the cap. */
   async #ask(
-    method: DescMethod,
     credential: AnyCredential,
     presented: PresentedValue,
-    signal: AbortSignal,
+    call: VerifyCall,
   ): Promise<Verified> {
+    const { signal } = call;
     const verifier = this.#options.verifiers.get(credential.name);
     if (verifier === undefined) {
       return { ok: false, reason: "no verifier" };
@@ -122,7 +123,7 @@ export class Gate {
         late,
         // An async function, so that a verifier that throws at once is no different.
         (async () =>
-          claimsIn(credential, await verifier(presented, { method, signal: ended.signal })))(),
+          claimsIn(credential, await verifier(presented, { ...call, signal: ended.signal })))(),
       ]);
     } catch (cause) {
       return {

@@ -36,6 +36,13 @@ export interface VerifyCall {
   readonly method: DescMethod;
   /** Aborted when the call ends or its deadline passes. */
   readonly signal: AbortSignal;
+  /**
+   * Whether the guard asks about a call again, whose credential it has verified
+   * before: the body took long, or a stream goes on. What counts at the start of
+   * a call only (how old a signature is, that it was not seen before) must not
+   * refuse then; what can be withdrawn must.
+   */
+  readonly isRecheck: boolean;
 }
 
 /**

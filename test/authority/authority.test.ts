@@ -338,7 +338,8 @@ describe("createAuthority", () => {
   test("makes a verifier that the guard takes for app tokens", async () => {
     const { authority } = await openAuthority();
     const verifier: Verifier<typeof appToken> = authority.verifier;
-    const call = { method: ServerAppIo.method.getNodes, signal: new AbortController().signal };
+    const signal = new AbortController().signal;
+    const call = { method: ServerAppIo.method.getNodes, signal, isRecheck: false };
     const token = given(await authority.issue(1n));
     expect(await verifier(token, call)).toEqual({ runId: 1n, tokenDigest: digestToken(token) });
     expect(await verifier(unknown, call)).toBeUndefined();
