@@ -4,7 +4,7 @@ import { Fleet } from "../../gen/flwr/proto/fleet_pb.ts";
 import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { credential } from "../policy/credential.ts";
 import { definePolicy } from "../policy/policy.ts";
-import { open, requires } from "../policy/rule.ts";
+import { anyOf, open, requires } from "../policy/rule.ts";
 import type { TokenDigest } from "../policy/token.ts";
 
 /**
@@ -24,7 +24,52 @@ export const operatorToken = credential("operatorToken", {
   claims: {},
 });
 
-/** ServerAppIo, the API of ServerApp processes: Flower's table. */
+/**
+ * How a SuperNode signs a call: its public key as PEM, the time, and a
+ * signature of the time. `node:crypto` makes and verifies it, so that is done
+ * apart from these tables, which browsers import (`credentials/`).
+ */
+const superNodeHeaders = ["flwr-public-key-bin", "flwr-signature-bin", "flwr-timestamp"] as const;
+
+/**
+ * A SuperNode's signature (contract 9), by whichever key: it proves the key
+ * only. For the RPCs with which a node introduces itself.
+ */
+export const superNodeKey = credential("superNodeKey", {
+  headers: superNodeHeaders,
+  claims: { publicKey: "bytes" },
+});
+
+/**
+ * The same signature by the key of a registered SuperNode: it proves the
+ * node's id. A node speaks for itself, and sends messages as itself.
+ */
+export const superNode = credential("superNode", {
+  headers: superNodeHeaders,
+  claims: { nodeId: { kind: "bigint", binds: ["nodeId", "srcNodeId"] } },
+});
+
+/**
+ * A SuperExec's signature of the time and the RPC (contract 2.3), by a key that
+ * the operator has listed. It proves which key, and what its holder may launch.
+ */
+export const superExecKey = credential("superExecKey", {
+  headers: [
+    "flwr-superexec-public-key-bin",
+    "flwr-superexec-signature-bin",
+    "flwr-superexec-timestamp",
+  ],
+  claims: {
+    keyFingerprint: { kind: "string", binds: [] },
+    launchesServerApps: { kind: "boolean", binds: [] },
+    launchesSimulations: { kind: "boolean", binds: [] },
+  },
+});
+
+/**
+ * ServerAppIo, the API of ServerApp processes: Flower's table. Launchers are
+ * not authenticated: whoever reaches the port can claim a pending run.
+ */
 export const serverAppIoPolicy = definePolicy(ServerAppIo, {
   listAppsToLaunch: open,
   requestToken: open,
@@ -43,7 +88,18 @@ export const serverAppIoPolicy = definePolicy(ServerAppIo, {
   getNodes: requires(appToken),
 });
 
-/** ClientAppIo, the API of ClientApp processes: Flower's table. */
+/** ServerAppIo where SuperExecs must sign: nothing is open. */
+export const signedServerAppIoPolicy = definePolicy(ServerAppIo, {
+  ...serverAppIoPolicy.rules,
+  listAppsToLaunch: requires(superExecKey),
+  requestToken: requires(superExecKey),
+  getRun: anyOf([appToken, superExecKey]),
+});
+
+/**
+ * ClientAppIo, the API of ClientApp processes: Flower's table. Launchers are
+ * not authenticated, as on ServerAppIo.
+ */
 export const clientAppIoPolicy = definePolicy(ClientAppIo, {
   listAppsToLaunch: open,
   requestToken: open,
@@ -56,6 +112,14 @@ export const clientAppIoPolicy = definePolicy(ClientAppIo, {
   confirmMessageReceived: requires(appToken),
   pushMessage: requires(appToken),
   pullMessage: requires(appToken),
+});
+
+/** ClientAppIo where SuperExecs must sign: nothing is open. */
+export const signedClientAppIoPolicy = definePolicy(ClientAppIo, {
+  ...clientAppIoPolicy.rules,
+  listAppsToLaunch: requires(superExecKey),
+  requestToken: requires(superExecKey),
+  getRun: anyOf([appToken, superExecKey]),
 });
 
 /**
