@@ -1,6 +1,8 @@
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
+import { type Scalar, ScalarSchema } from "../../../gen/flwr/proto/transport_pb.ts";
 import type { ChildHandle } from "../../../src/appio/launch/child.ts";
 import { runSuperExec } from "../../../src/appio/launch/superexec.ts";
 import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
@@ -8,6 +10,7 @@ import { objectIdsOf } from "../../../src/appio/objects/object-tree.ts";
 import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
 import { clientAppIoPolicy } from "../../../src/appio/policy.ts";
 import { ClientApp } from "../../../src/appio/runtime/client-app.ts";
+import { configFromScalars } from "../../../src/appio/runtime/config-values.ts";
 import { runClientApp } from "../../../src/appio/runtime/run-client-app.ts";
 import { fleetService } from "../../../src/appio/superlink/fleet.ts";
 import { type SuperNodeOptions, startSuperNode } from "../../../src/appio/supernode/supernode.ts";
@@ -16,6 +19,7 @@ import { transportTo } from "../../../src/client/located-transport.ts";
 import { createOpenClient } from "../../../src/client/open-client.ts";
 import { digestToken, parseToken } from "../../../src/policy/token.ts";
 import { serve } from "../../../src/serve/serve.ts";
+import { archive } from "../launch/archive.ts";
 import { createWorld } from "../state/world.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -107,6 +111,29 @@ async function appOf(node: Awaited<ReturnType<typeof nodeOf>>, runId: bigint) {
   return { token, app };
 }
 
+/** A running run of a bundle whose defaults are a learning rate of 0.1 and 2 layers. */
+async function runOf(
+  link: SuperLink,
+  overrides: Record<string, Scalar["scalar"]>,
+): Promise<bigint> {
+  const countersign = {
+    clientapp: "./app.js",
+    config: { "learning-rate": 0.1, model: { layers: 2 } },
+  };
+  const manifest = { name: "app", version: "1.0.0", countersign };
+  const fab = archive([
+    { path: "package/package.json", content: JSON.stringify(manifest) },
+    { path: "package/app.js", content: "" },
+  ]);
+  const overrideConfig = Object.fromEntries(
+    Object.entries(overrides).map(([key, scalar]) => [key, create(ScalarSchema, { scalar })]),
+  );
+  const [runId = 0n] = await link.state.runs.create({ fab, overrideConfig });
+  await link.state.runs.claim(runId);
+  await link.state.inputs.start(runId);
+  return runId;
+}
+
 const counting = new ClientApp().train((message, context) => {
   const before = context.state.find("count");
   const count = before instanceof ConfigRecord ? before.get("count") : 0n;
@@ -157,6 +184,31 @@ describe("a SuperNode", () => {
     expect(context).toMatchObject({ runId, nodeId: node.nodeId });
     expect(context?.nodeConfig.partition?.scalar).toEqual({ case: "sint64", value: 3n });
     expect(run?.fabHash).toBe(fab?.hashStr);
+  });
+
+  it("fuses the bundle's default configuration with the run's overrides", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const runId = await runOf(link, { "learning-rate": { case: "double", value: 0.5 } });
+    await link.send(runId, node.nodeId);
+    const { token, app } = await appOf(node, runId);
+    const { context } = await app.pullAppInputs({ token });
+    expect(configFromScalars(context?.runConfig ?? {})).toEqual({
+      "learning-rate": 0.5,
+      "model.layers": 2,
+    });
+  });
+
+  it("answers for a run whose configuration does not fit its bundle", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const runId = await runOf(link, { "learning-rat": { case: "double", value: 0.5 } });
+    const sent = await link.send(runId, node.nodeId);
+    const find = () => link.state.replies.find(runId, [sent.id]);
+    await eventually(async () => (await find())[0]?.message.error).toMatchObject({
+      code: 7n,
+      reason: expect.stringContaining("learning-rat"),
+    });
   });
 
   it("answers for a ClientApp that died with its message", async () => {
