@@ -9,6 +9,9 @@ import { readBody } from "./request-body.ts";
 /** What is left of an upload is read up to this many bytes, to keep the connection. */
 const maxDiscardedBytes = 64 * 1024;
 
+/** How long an answer waits for the end of an upload of unknown length, to keep the connection. */
+const discardWaitMs = 50;
+
 /** How long a connection that ends with an unread upload stays open, so that the answer arrives. */
 const lingerMs = 1_000;
 
@@ -89,9 +92,10 @@ export class Http1Exchange implements Exchange {
     yield* readBody(this.#request, limit, () => !this.#request.complete);
   }
 
-  answer(answer: UniversalServerResponse): Promise<void> {
+  async answer(answer: UniversalServerResponse): Promise<void> {
     const response = this.#response;
-    return sendAnswer(answer.body, {
+    await this.#discardSmallRest();
+    await sendAnswer(answer.body, {
       writable: response,
       isClosed: () => this.isClosed,
       begin: () => {
@@ -106,9 +110,7 @@ export class Http1Exchange implements Exchange {
       },
       finish: () => {
         this.#isAnswered = true;
-        if (!this.#request.complete) {
-          this.#leaveUpload();
-        }
+        this.#leaveUpload();
         if (answer.trailer !== undefined) {
           response.addTrailers([...new Headers(answer.trailer)]);
         }
@@ -118,22 +120,50 @@ export class Http1Exchange implements Exchange {
     });
   }
 
-  /**
-   * Whether much is still to come of a body that is not read. Judged by what the
-   * headers declare, not by what has arrived: answers must not depend on timing.
-   */
+  /** Whether so much of the body is still to come that the connection cannot be kept. */
   #mustClose(): boolean {
-    return (
-      !this.#request.complete &&
-      (this.#isContinueDue ||
-        Number(this.#request.headers["content-length"] ?? 0) > maxDiscardedBytes)
-    );
+    const { complete, headers } = this.#request;
+    const declaredBytes = Number(headers["content-length"] ?? Number.POSITIVE_INFINITY);
+    return !complete && (this.#isContinueDue || declaredBytes > maxDiscardedBytes);
   }
 
-  /** Keeps Node from reading a refused upload to its end. */
+  /**
+   * Clients send small messages of undeclared length too, right after the
+   * headers. Those are waited for: an answer that ends the connection would
+   * cost the client a new one for every refused call.
+   */
+  async #discardSmallRest(): Promise<void> {
+    const request = this.#request;
+    if (request.complete || this.#isContinueDue || "content-length" in request.headers) {
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      let left = maxDiscardedBytes;
+      const onData = (chunk: Uint8Array) => {
+        left -= chunk.byteLength;
+        if (left < 0) {
+          done();
+        }
+      };
+      const done = () => {
+        clearTimeout(timer);
+        request.off("data", onData);
+        request.off("close", done);
+        request.pause();
+        resolve();
+      };
+      const timer = setTimeout(done, discardWaitMs);
+      request.on("close", done);
+      request.on("data", onData);
+    });
+  }
+
+  /** Keeps Node from reading a refused upload to its end, and the next request from waiting for it. */
   #leaveUpload(): void {
     const { socket } = this.#request;
-    if (this.#mustClose()) {
+    if (this.#request.complete) {
+      this.#request.resume();
+    } else if (this.#mustClose()) {
       // Marks the body as consumed: Node reads to its end what nobody looked at.
       this.#request.read(0);
       this.#request.pause();
@@ -141,18 +171,13 @@ export class Http1Exchange implements Exchange {
       // data resets it, and the peer may lose the answer; so it is ended first,
       // and the peer has a moment to read.
       socket.destroySoon = () => linger(socket);
-      return;
+    } else {
+      // No more than was declared, and that is little. Whoever does not send it
+      // does not get the connection back.
+      const timer = setTimeout(() => linger(socket), lingerMs);
+      this.#request.once("close", () => clearTimeout(timer));
+      this.#request.resume();
     }
-    let left = maxDiscardedBytes;
-    const timer = setTimeout(() => linger(socket), lingerMs);
-    this.#request.on("data", (chunk: Uint8Array) => {
-      left -= chunk.byteLength;
-      if (left < 0) {
-        this.#request.pause();
-        linger(socket);
-      }
-    });
-    this.#request.once("close", () => clearTimeout(timer));
   }
 }
 

@@ -78,6 +78,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const http2 = createHttp2Server({
     maxHeaderListPairs: limits.maxHeaderCount + 8,
     maxSessionInvalidFrames: 100,
+    // In MiB. Node counts what waits to be sent, and resets further calls of a
+    // connection over 10: one answer that carries a model is more.
+    maxSessionMemory: 8_192,
     settings: {
       maxConcurrentStreams: limits.maxConcurrentStreams,
       initialWindowSize: limits.streamWindowBytes,

@@ -52,7 +52,7 @@ type Extra = Omit<Partial<ServeOptions<readonly []>>, "services" | "verifiers">;
 
 /** Serves the Mailbox with handlers that note that they ran. */
 export async function serveMailbox(
-  options: Extra & { readonly holdSendLetter?: boolean } = {},
+  options: Extra & { readonly holdSendLetter?: boolean; readonly bulletin?: string } = {},
 ): Promise<MailboxServer> {
   const began: string[] = [];
   const watches: AbortSignal[] = [];
@@ -60,7 +60,7 @@ export async function serveMailbox(
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const { holdSendLetter = false, ...rest } = options;
+  const { holdSendLetter = false, bulletin = "hello", ...rest } = options;
   const server = await serve({
     port: 0,
     ...rest,
@@ -68,7 +68,7 @@ export async function serveMailbox(
       service(mailboxPolicy, {
         getBulletin: () => {
           began.push("getBulletin");
-          return { text: "hello" };
+          return { text: bulletin };
         },
         openSession: ({ key }) => {
           began.push("openSession");

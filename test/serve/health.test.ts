@@ -1,0 +1,64 @@
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { expect, it } from "vitest";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "../../gen/grpc/health/v1/health_pb.ts";
+import { serveMailbox } from "./mailbox-server.ts";
+
+it("tells anybody that the server is serving", async () => {
+  await using mailbox = await serveMailbox();
+  const health = createClient(Health, createGrpcTransport({ baseUrl: mailbox.server.url }));
+  expect((await health.check({})).status).toBe(ServingStatus.SERVING);
+});
+
+it.each(["countersign.example.v1.Mailbox", "grpc.health.v1.Health", "no.such.Service"])(
+  "does not tell whether there is a service %s",
+  async (service) => {
+    await using mailbox = await serveMailbox();
+    const health = createClient(Health, createGrpcTransport({ baseUrl: mailbox.server.url }));
+    const watched = health.watch({ service })[Symbol.asyncIterator]().next();
+    for (const settled of await Promise.allSettled([health.check({ service }), watched])) {
+      const { code, rawMessage } = ConnectError.from(
+        settled.status === "rejected" ? settled.reason : undefined,
+      );
+      expect([code, rawMessage]).toEqual([
+        Code.NotFound,
+        "Health is told for the whole server only.",
+      ]);
+    }
+  },
+);
+
+it("tells watchers about a shutdown, and ends their calls", async () => {
+  await using mailbox = await serveMailbox();
+  const health = createClient(
+    Health,
+    createGrpcWebTransport({ baseUrl: mailbox.server.url, httpVersion: "1.1" }),
+  );
+  const seen: ServingStatus[] = [];
+  for await (const { status } of health.watch({})) {
+    seen.push(status);
+    void mailbox.server.close();
+  }
+  expect(seen).toEqual([ServingStatus.SERVING, ServingStatus.NOT_SERVING]);
+  await mailbox.server.close();
+});
+
+it("is counted like other RPCs, and can be left out", async () => {
+  await using mailbox = await serveMailbox();
+  const health = createClient(Health, createGrpcTransport({ baseUrl: mailbox.server.url }));
+  await health.check({});
+  expect(mailbox.server.counters()).toContainEqual({
+    service: "grpc.health.v1.Health",
+    method: "Check",
+    allowed: 1,
+    refused: 0,
+  });
+  await using without = await serveMailbox({ health: false });
+  const none = createClient(Health, createGrpcTransport({ baseUrl: without.server.url }));
+  await expect(none.check({})).rejects.toSatisfy(
+    (reason) => ConnectError.from(reason).code === Code.Unauthenticated,
+  );
+});

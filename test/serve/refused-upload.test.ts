@@ -1,0 +1,153 @@
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { openProxy } from "./counting-proxy.ts";
+import { type MailboxServer, serveMailbox } from "./mailbox-server.ts";
+import { openHttp2, openSocket, readToEnd } from "./raw-http.ts";
+
+const mebibyte = 1024 * 1024;
+const send = "/countersign.example.v1.Mailbox/SendLetter";
+const unknown = "/countersign.example.v1.Mailbox/NoSuchMethod";
+
+let mailbox: MailboxServer;
+beforeAll(async () => {
+  mailbox = await serveMailbox();
+});
+afterAll(() => mailbox[Symbol.asyncDispose]());
+
+describe("100 MiB without a credential, from connect's clients", () => {
+  const letter = { text: "x".repeat(100 * mebibyte) };
+  // Node's clients reset a call that is answered while more than 10 MiB of it wait to be sent.
+  const nodeOptions = { maxSessionMemory: 1_000 };
+
+  async function* hundredLetters() {
+    const mebibyteLetter = { text: "x".repeat(mebibyte) };
+    for (let i = 0; i < 100; i++) {
+      yield { letter: mebibyteLetter };
+    }
+  }
+
+  it.each<[name: string, make: (baseUrl: string) => Transport, mostBytes: number]>([
+    ["gRPC", (baseUrl) => createGrpcTransport({ baseUrl, nodeOptions }), 2 * mebibyte],
+    [
+      "gRPC-web on HTTP/2",
+      (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "2", nodeOptions }),
+      2 * mebibyte,
+    ],
+    [
+      "Connect on HTTP/2",
+      (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2", nodeOptions }),
+      2 * mebibyte,
+    ],
+    // What the kernel takes in between is not ours to bound.
+    [
+      "Connect on HTTP/1.1",
+      (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" }),
+      20 * mebibyte,
+    ],
+  ])("%s: the refusal arrives, the upload does not", async (_, makeTransport, mostBytes) => {
+    await using proxy = await openProxy(mailbox.server.port);
+    const client = createClient(Mailbox, makeTransport(proxy.url));
+    for (const call of [client.sendLetter({ letter }), client.importLetters(hundredLetters())]) {
+      const { code, rawMessage } = ConnectError.from(await call.catch((reason: unknown) => reason));
+      expect([code, rawMessage]).toEqual([Code.Unauthenticated, "Authentication failed."]);
+    }
+    expect(proxy.sentBytes()).toBeLessThan(2 * mostBytes);
+  });
+});
+
+describe.each([send, unknown])("HTTP/2: a refused upload to %s", (path) => {
+  it.each(["application/grpc", "application/proto", "application/connect+proto"])(
+    "as %s is reset without an error after the answer",
+    async (contentType) => {
+      await using proxy = await openProxy(mailbox.server.port);
+      const session = openHttp2(proxy.url);
+      const stream = session.request({
+        ":method": "POST",
+        ":path": path,
+        "content-type": contentType,
+      });
+      const seen: string[] = [];
+      stream.on("error", (error) => seen.push(error.message));
+      stream.on("response", (headers) => seen.push(`status ${headers[":status"]}`));
+      stream.on("trailers", (trailers) => seen.push(`grpc-status ${trailers["grpc-status"]}`));
+      stream.on("end", () => seen.push("end"));
+      stream.resume();
+      const chunk = Buffer.alloc(mebibyte);
+      const sendOn = (sent: number) => {
+        if (sent < 100 && !stream.destroyed) {
+          stream.write(chunk, () => sendOn(sent + 1));
+        }
+      };
+      sendOn(0);
+      await new Promise((resolve) => stream.once("close", resolve));
+      session.destroy();
+      expect(stream.rstCode).toBe(0);
+      expect(seen).toEqual(
+        contentType === "application/grpc"
+          ? ["status 200", "grpc-status 16", "end"]
+          : [contentType === "application/proto" ? "status 401" : "status 200", "end"],
+      );
+      expect(proxy.sentBytes()).toBeLessThan(2 * mebibyte);
+    },
+  );
+});
+
+describe("HTTP/1.1: a refused upload", () => {
+  it.each([
+    ["of a known length", `Content-Length: ${100 * mebibyte}\r\n\r\n`],
+    ["of an unknown length", "Transfer-Encoding: chunked\r\n\r\n6400000\r\n"],
+  ])("%s closes the connection after the answer", async (_, head) => {
+    const socket = await openSocket(mailbox.server.port);
+    const received = readToEnd(socket);
+    socket.write(`POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/proto\r\n${head}`);
+    const chunk = Buffer.alloc(mebibyte);
+    const sendOn = () => {
+      while (!socket.destroyed && socket.write(chunk)) {}
+    };
+    socket.on("drain", sendOn);
+    sendOn();
+    const answer = await received;
+    expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    expect(answer).toContain("Authentication failed.");
+    expect(socket.bytesWritten).toBeLessThan(20 * mebibyte);
+  });
+
+  it("that waits for 100 Continue is never asked for its body", async () => {
+    const socket = await openSocket(mailbox.server.port);
+    const received = readToEnd(socket);
+    socket.write(
+      `POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/proto\r\n` +
+        "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+    );
+    expect(await received).toMatch(/^HTTP\/1\.1 401 .*\r\n(?:.*\r\n)*connection: close\r\n/i);
+  });
+
+  it("that is small keeps the connection", async () => {
+    const socket = await openSocket(mailbox.server.port);
+    const request =
+      `POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n` +
+      "Transfer-Encoding: chunked\r\n";
+    const received = readToEnd(socket);
+    socket.write(
+      `${request}\r\n2\r\n{}\r\n0\r\n\r\n${request}Connection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+    );
+    expect((await received).match(/HTTP\/1\.1 401 /g)).toHaveLength(2);
+  });
+});
+
+it("asks for the body of an admitted call that waits for 100 Continue", async () => {
+  const socket = await openSocket(mailbox.server.port);
+  const received = readToEnd(socket);
+  socket.write(
+    `POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\n` +
+      "mailbox-session: letmein\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+  );
+  socket.once("data", () => socket.write("{}"));
+  expect(await received).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
+});
