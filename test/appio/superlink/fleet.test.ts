@@ -80,8 +80,9 @@ describe("what a node is told of a run", () => {
     const hashStr = run?.fabHash ?? "";
     const { fab } = await world.fleet.getFab({ runId, hashStr });
     expect([...(fab?.content ?? [])]).toEqual([7, 7]);
-    const otherRuns = "0".repeat(64);
-    expect(await failureOf(world.fleet.getFab({ runId, hashStr: otherRuns }))).toMatchObject({
+    const other = await world.state.runs.find(await world.pendingRun());
+    const anotherRuns = { runId, hashStr: other?.fabHash ?? "" };
+    expect(await failureOf(world.fleet.getFab(anotherRuns))).toMatchObject({
       code: Code.NotFound,
     });
     await world.control.stopRun({ runId });
