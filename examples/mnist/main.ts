@@ -2,7 +2,7 @@
  * The main job: federated averaging of a handwritten-digit classifier over three nodes, each process of its own, every
  * RPC guarded.
  *
- *   node -C countersign-source examples/mnist/main.ts
+ *   node -C countersign-source examples/mnist/main.ts [rounds]
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { type Decision, formatDecisions, parseRound, percent, startProgress } fr
 
 /** Digits that each node owns: shares as uneven as life's. What is left of the 10,000 is held back. */
 const shares = [4_200, 2_200, 1_600];
-const rounds = 10;
+const rounds = Number(process.argv[2] ?? 10);
 /** What the trained model must reach on digits that no node ever saw. */
 const requiredAccuracy = 0.85;
 /** Poll intervals of all loops, in milliseconds. Flower's values are 500 to 3000. */
@@ -57,9 +57,7 @@ async function main(directory: string, processes: Processes): Promise<void> {
     ...["--run-config", `num-rounds=${rounds}`, "--run-config", `model-file=${modelFile}`],
   ]);
   const runId = firstRunId(started);
-  console.log(
-    `Run ${runId} of bundle ${bundle.split("/").at(-1)}, started after ${seconds(startedAt)}.`,
-  );
+  console.log(`Run ${runId} was created after ${seconds(startedAt)}.`);
 
   await followRun(processes, runId, operator);
   const [run] = await processes.run("ls", ["ls", runId, "--json", ...operator]);

@@ -33,11 +33,13 @@ export async function packBundle(directory: string): Promise<Uint8Array> {
 }
 
 async function npm(parameters: readonly string[], cwd: string): Promise<void> {
+  // npm would leave a compile cache among the temporary files.
+  const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" };
   // npm names its own script to what it runs; without it, only a shell finds npm.cmd on Windows.
   const script = process.env.npm_execpath;
   if (script !== undefined && /npm-cli\.c?js$/.test(script)) {
-    await run(process.execPath, [script, ...parameters], { cwd });
+    await run(process.execPath, [script, ...parameters], { cwd, env });
   } else {
-    await run("npm", [...parameters], { cwd, shell: process.platform === "win32" });
+    await run("npm", [...parameters], { cwd, env, shell: process.platform === "win32" });
   }
 }

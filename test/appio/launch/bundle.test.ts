@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
-import { Header } from "tar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AppBundle, bundleId, readBundle } from "../../../src/appio/launch/bundle.ts";
 import { maxBundleBytes, maxUnpackedBytes } from "../../../src/appio/launch/bundle-archive.ts";
 import { installBundle, loadEntryPoint } from "../../../src/appio/launch/bundle-install.ts";
 import { packBundle } from "../../../src/appio/launch/bundle-pack.ts";
+import { archive, type Entry } from "./archive.ts";
 
 const manifest = {
   name: "example-app",
@@ -21,32 +21,6 @@ const manifest = {
     config: { "num-rounds": 3, model: { layers: 2, name: "small" }, verbose: false },
   },
 };
-
-interface Entry {
-  readonly path: string;
-  readonly content?: string | Uint8Array;
-  readonly type?: "File" | "SymbolicLink" | "Link" | "Directory" | "CharacterDevice";
-  readonly linkpath?: string;
-}
-
-/** A gzipped tar archive, entry by entry, so that it can hold what no packer writes. */
-function archive(entries: readonly Entry[]): Uint8Array {
-  const blocks = entries.flatMap(({ path, content = "", type = "File", linkpath }) => {
-    const body = Buffer.from(content);
-    const header = new Header({
-      path,
-      type,
-      size: body.length,
-      mode: 0o644,
-      mtime: new Date(0),
-      ...(linkpath === undefined ? {} : { linkpath }),
-    });
-    header.encode();
-    const padding = Buffer.alloc((512 - (body.length % 512)) % 512);
-    return [header.block ?? Buffer.alloc(0), body, padding];
-  });
-  return gzipSync(Buffer.concat([...blocks, Buffer.alloc(1024)]));
-}
 
 function appEntries(changed: object = {}): Entry[] {
   return [

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { run } from "./command-line.ts";
+
+describe("a wrong command line exits with 2 and does nothing", () => {
+  test.each([
+    [["nonsense"], "error: unknown command 'nonsense'"],
+    [["run"], "error: missing required argument 'bundle'"],
+    [["superlink"], "error: required option '--database <path>' not specified"],
+    [["superexec", "other"], "Allowed choices are serverapp, clientapp."],
+    [["log", "abc"], "Expected a run id: a whole number."],
+    [["run", "x.tgz", "--count", "0"], "Expected a whole number from 1 to 10000."],
+    [["ls", "--superlink", "localhost"], "Expected a URL such as http://127.0.0.1:9091."],
+    [["app", "serverapp"], "error: required option '--address <url>' not specified"],
+  ])("%j", async (parameters, message) => {
+    const { code, stdout, stderr } = await run(parameters);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(message);
+  });
+});
+
+test("--help lists the commands, but not the one that only a SuperExec uses", async () => {
+  const { code, stdout } = await run(["--help"]);
+  expect(code).toBe(0);
+  for (const name of [
+    "superlink",
+    "supernode",
+    "superexec",
+    "run",
+    "ls",
+    "log",
+    "stop",
+    "policy",
+  ]) {
+    expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+  }
+  expect(stdout).not.toMatch(/^ {2}app /m);
+});
+
+test("policy shows each RPC's credential and what it binds, as text and as JSON", async () => {
+  const text = await run(["policy"]);
+  expect(text.code).toBe(0);
+  expect(text.stdout).toMatch(
+    /^flwr\.proto\.ServerAppIo\n {2}RPC +CREDENTIAL +BOUND REQUEST FIELDS\n/,
+  );
+  expect(text.stdout).toMatch(/^ {2}RequestToken +open$/m);
+  expect(text.stdout).toMatch(
+    /^ {2}PushMessages +appToken +token = secret, messages_list\[\]\.metadata\.run_id = runId, run_id = runId$/m,
+  );
+  const json = await run(["policy", "--json"]);
+  const rows = json.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(rows).toContainEqual({
+    service: "flwr.proto.ServerAppIo",
+    method: "GetNodes",
+    credentials: ["appToken"],
+    bound: [{ path: "run_id", binds: "runId" }],
+  });
+});
+
+test("an unreachable SuperLink is one sentence and exit code 1", async () => {
+  const env = { COUNTERSIGN_OPERATOR_TOKEN: "some-token" };
+  const { code, stderr } = await run(["ls", "--superlink", "http://127.0.0.1:1"], env);
+  expect([code, stderr]).toEqual([
+    1,
+    "countersign: The SuperLink at http://127.0.0.1:1 cannot be reached.\n",
+  ]);
+});
+
+test("a token is not sent in plaintext to another machine", async () => {
+  const env = { COUNTERSIGN_OPERATOR_TOKEN: "some-token" };
+  const { code, stderr } = await run(["ls", "--superlink", "http://192.0.2.1:9093"], env);
+  expect(code).toBe(1);
+  expect(stderr).toContain("sends in plaintext to http://192.0.2.1:9093");
+});
