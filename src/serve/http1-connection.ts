@@ -21,9 +21,9 @@ export class Http1Connection implements Connection {
     socket.once("close", () => clearTimeout(this.#timer));
   }
 
-  /** Whether the connection closes after the answers that are due. */
-  get isDraining(): boolean {
-    return this.#isDraining;
+  /** Whether the connection closes after the one answer that is due. */
+  get isLast(): boolean {
+    return this.#isDraining && this.#openRequests === 1;
   }
 
   /** Notes that a request's headers have arrived. */

@@ -3,9 +3,6 @@ import type { Socket } from "node:net";
 import type { Connection } from "./connection.ts";
 import type { ResolvedLimits } from "./limits.ts";
 
-/** The highest id that a client's stream can have. */
-const lastStreamId = 0x7fffffff;
-
 /** How long a closed connection may wait for the peer to close it too. */
 const lingerMs = 1_000;
 
@@ -19,7 +16,6 @@ export class Http2Connection implements Connection {
   readonly #socket: Socket;
   readonly #limits: ResolvedLimits;
   #openStreams = 0;
-  #isDraining = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #pingTimer: ReturnType<typeof setInterval>;
 
@@ -62,14 +58,12 @@ export class Http2Connection implements Connection {
   }
 
   drain(): void {
-    if (this.#isDraining || this.#session.destroyed) {
-      return;
+    // GOAWAY names the last call that is answered, so that clients may safely
+    // repeat later ones elsewhere. node:http2 ignores streams after any GOAWAY;
+    // the gentler notice that lets them in (RFC 9113, section 6.8) would be a lie.
+    if (!this.#session.closed) {
+      this.#session.close();
     }
-    this.#isDraining = true;
-    // Streams that are on their way still get an answer; new ones should go
-    // elsewhere (RFC 9113, section 6.8).
-    this.#session.goaway(constants.NGHTTP2_NO_ERROR, lastStreamId);
-    this.#closeWhenIdle();
   }
 
   destroy(): void {
@@ -82,7 +76,6 @@ export class Http2Connection implements Connection {
     clearTimeout(this.#idleTimer);
     stream.once("close", () => {
       this.#openStreams--;
-      this.#closeWhenIdle();
       if (this.#openStreams === 0) {
         this.#awaitStream();
       }
@@ -93,12 +86,6 @@ export class Http2Connection implements Connection {
     clearTimeout(this.#idleTimer);
     if (!this.#session.closed) {
       this.#idleTimer = setTimeout(() => this.#session.close(), this.#limits.idleTimeoutMs);
-    }
-  }
-
-  #closeWhenIdle(): void {
-    if (this.#isDraining && this.#openStreams === 0 && !this.#session.closed) {
-      this.#session.close();
     }
   }
 

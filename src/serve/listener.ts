@@ -101,7 +101,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         response,
         scheme,
         expectsContinue,
-        () => connection.isDraining,
+        () => connection.isLast,
       );
       exchange.onClose(() => connection.requestEnded());
       onExchange(exchange);
