@@ -42,7 +42,7 @@ export interface ChildLine {
 export interface SpawnOptions {
   readonly command: ChildCommand;
   readonly token: Token;
-  /** Receives every line the child writes; the token is blotted out. */
+  /** Receives every line the child writes, the token blotted out; must not throw. */
   readonly onLine: (line: ChildLine) => void;
   /** How long a child may take to leave once its stdin ended, in milliseconds; default 5000 (Flower's forced exit). */
   readonly stopGraceMs?: number;

@@ -3,6 +3,7 @@ import type { Token } from "../../policy/token.ts";
 import { sleep } from "../runtime/sleep.ts";
 import type { ChildExit, ChildHandle } from "./child.ts";
 import { connectToLaunches, type LaunchClient, type LaunchService } from "./launch-client.ts";
+import { checkedPollInterval } from "./poll-interval.ts";
 
 /** Which kind of app a SuperExec starts: it decides the service that is polled. */
 export type PluginType = "serverapp" | "clientapp";
@@ -32,7 +33,7 @@ export interface SuperExecOptions extends LaunchService {
   readonly pollIntervalMs?: number;
   /** How many children may run at a time; default: no limit, as in Flower. */
   readonly maxConcurrent?: number;
-  /** Told of every launch, exit and refusal. Default: nobody. */
+  /** Told of every launch, exit and refusal; must not throw. Default: nobody. */
   readonly onEvent?: (event: SuperExecEvent) => void;
   /** Ends the loop and stops the children. */
   readonly signal: AbortSignal;
@@ -56,9 +57,7 @@ export async function runSuperExec(options: SuperExecOptions): Promise<void> {
     maxConcurrent = Number.POSITIVE_INFINITY,
   } = options;
   const { onEvent = () => {}, signal } = options;
-  if (!(pollIntervalMs >= 0)) {
-    throw new TypeError('"pollIntervalMs" must be a number of milliseconds');
-  }
+  checkedPollInterval("pollIntervalMs", pollIntervalMs);
   if (!(maxConcurrent >= 1)) {
     throw new TypeError('"maxConcurrent" must be at least 1');
   }

@@ -9,7 +9,8 @@ import {
   type InlineSizeOptions,
   maxMessagesBytes,
 } from "../superlink/message-sizes.ts";
-import { type NodeApps, NodeRefusal, type NodeRefusalKind } from "./node-apps.ts";
+import type { NodeApps } from "./node-apps.ts";
+import { NodeRefusal, type NodeRefusalKind } from "./node-caller.ts";
 
 /** What {@link clientAppIoService} serves. */
 export interface ClientAppIoOptions extends InlineSizeOptions {

@@ -50,16 +50,13 @@ export async function takeIn(work: NodeWork, received: TreedMessage): Promise<bo
   const { messageId = "", runId = 0n } = received.message.metadata ?? {};
   const missing = await inbox.receive(received);
   if (missing === undefined) {
-    onLog(`Ignored message ${messageId || "without id"}: it is known.`);
+    onLog(`Ignored a message that is known or malformed: ${JSON.stringify(messageId)}`);
     return false;
   }
   try {
     await ensureRun(work, runId);
     await pullMissing(work, runId, missing);
-    const confirmation = { node: { nodeId: work.nodeId }, runId, messageObjectId: messageId };
-    await work.fleet.call((options) =>
-      work.fleet.client.confirmMessageReceived(confirmation, options),
-    );
+    await confirm(work, runId, messageId);
     await inbox.arrived(messageId);
     return true;
   } catch (error) {
@@ -141,6 +138,20 @@ async function pullMissing(
     for (const [objectId, content] of contents) {
       await inbox.storeObject(runId, objectId, content);
     }
+  }
+}
+
+/** Lets the SuperLink free the objects. They are here, so only the run's end makes a failure matter. */
+async function confirm(work: NodeWork, runId: bigint, messageId: string): Promise<void> {
+  const { fleet, nodeId, signal, onLog } = work;
+  const confirmation = { node: { nodeId }, runId, messageObjectId: messageId };
+  try {
+    await fleet.call((options) => fleet.client.confirmMessageReceived(confirmation, options));
+  } catch (error) {
+    if (signal.aborted || error instanceof RunNotRunningError) {
+      throw error;
+    }
+    onLog(`Could not confirm message ${messageId}: ${textOf(error)}`);
   }
 }
 

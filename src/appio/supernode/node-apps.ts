@@ -8,24 +8,14 @@ import {
   ObjectTreeSchema,
 } from "../../../gen/flwr/proto/message_pb.ts";
 import { type Run, RunSchema } from "../../../gen/flwr/proto/run_pb.ts";
-import {
-  type Authority,
-  fromSqlInteger,
-  type SqlDatabase,
-  toSqlInteger,
-} from "../../authority/index.ts";
-import { digestToken, type Token, type TokenDigest } from "../../policy/token.ts";
+import { type Authority, type SqlDatabase, toSqlInteger } from "../../authority/index.ts";
 import type { FoundObject } from "../state/objects.ts";
+import { type NodeCaller, NodeRefusal } from "./node-caller.ts";
+import { createNodeClaims, type NodeClaims } from "./node-claims.ts";
 import type { TreedMessage } from "./node-inbox.ts";
 import type { MessageRow, NodeLifetime, NodeTransaction } from "./node-lifetime.ts";
 import { isContentOf, nodeObjects } from "./node-objects.ts";
 import type { NodeTables } from "./node-tables.ts";
-
-/** The ClientApp that calls, as the guard proved it. */
-export interface NodeCaller {
-  readonly runId: bigint;
-  readonly tokenDigest: TokenDigest;
-}
 
 /** A run as a ClientApp is given it. */
 export interface NodeRun {
@@ -35,29 +25,11 @@ export interface NodeRun {
   readonly fab: Fab | undefined;
 }
 
-/** How a call of a ClientApp failed. */
-export type NodeRefusalKind = "token ended" | "not taken" | "already answered" | "misaddressed";
-
-/** A call of a ClientApp that changes nothing. */
-export class NodeRefusal extends Error {
-  override readonly name = "NodeRefusal";
-  readonly kind: NodeRefusalKind;
-
-  constructor(kind: NodeRefusalKind, message: string) {
-    super(message);
-    this.kind = kind;
-  }
-}
-
 /**
  * A node's state as its ClientApps use it. Every change holds the caller's live token in its own transaction: what the
  * guard saw on the headers may have ended since.
  */
-export interface NodeApps {
-  /** The runs that {@link NodeApps.claim} would grant a token for. */
-  pendingRuns(): Promise<bigint[]>;
-  /** Issues a token for a run with a waiting message and no live token; otherwise undefined. */
-  claim(runId: bigint): Promise<Token | undefined>;
+export interface NodeApps extends Pick<NodeClaims, "pendingRuns" | "claim"> {
   findRun(runId: bigint): Promise<NodeRun | undefined>;
   /**
    * Takes the run's oldest waiting message, only this one; asked again before it is answered, returns the same one.
@@ -96,23 +68,7 @@ export interface NodeAppsOptions {
 /** Creates the part of a node's state that faces its ClientApps. */
 export function createNodeApps(options: NodeAppsOptions): NodeApps {
   const { database, authority, lifetime, now, onReply } = options;
-
-  /** Runs a change of a caller whose token is live now, not only when the call arrived. */
-  function whileLive<T>(caller: NodeCaller, work: (tx: NodeTransaction) => Promise<T>): Promise<T> {
-    return database.transaction(async (tx) => {
-      await lifetime.sweep(tx);
-      const held = await tx.query
-        .selectFrom("node_claim")
-        .select("run_id")
-        .where("run_id", "=", toSqlInteger(caller.runId))
-        .where("token_digest", "=", caller.tokenDigest)
-        .executeTakeFirst();
-      if (held === undefined) {
-        throw new NodeRefusal("token ended", "The token has ended.");
-      }
-      return work(tx);
-    });
-  }
+  const { pendingRuns, claim, whileLive } = createNodeClaims({ database, authority, lifetime });
 
   function takenBy(tx: NodeTransaction, caller: NodeCaller) {
     return tx.query
@@ -155,55 +111,8 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
   }
 
   return {
-    async pendingRuns() {
-      return database.transaction(async (tx) => {
-        await lifetime.sweep(tx);
-        const rows = await tx.query
-          .selectFrom("node_message")
-          .select(({ fn }) => ["run_id", fn.min("seq").as("oldest")])
-          .where("phase", "=", "waiting")
-          .where("run_id", "not in", ({ selectFrom }) =>
-            selectFrom("node_claim").select("node_claim.run_id"),
-          )
-          .groupBy("run_id")
-          .orderBy("oldest")
-          .execute();
-        return rows.map(({ run_id }) => fromSqlInteger(run_id));
-      });
-    },
-
-    async claim(runId) {
-      const id = toSqlInteger(runId);
-      return database.transaction(async (tx) => {
-        await lifetime.sweep(tx);
-        const launched = await tx.query
-          .updateTable("node_message")
-          .set(({ eb }) => ({ launches: eb("launches", "+", 1n) }))
-          .where("seq", "=", ({ selectFrom, fn }) =>
-            selectFrom("node_message")
-              .select(fn.min("seq").as("seq"))
-              .where("run_id", "=", id)
-              .where("phase", "=", "waiting"),
-          )
-          .where(({ not, exists, selectFrom }) =>
-            not(exists(selectFrom("node_claim").select("run_id").where("run_id", "=", id))),
-          )
-          .returning("seq")
-          .executeTakeFirst();
-        if (launched === undefined) {
-          return undefined;
-        }
-        const token = await authority.issue(runId, tx);
-        if (token === undefined) {
-          throw new Error("A run without a claim has a live token.");
-        }
-        await tx.query
-          .insertInto("node_claim")
-          .values({ run_id: id, token_digest: digestToken(token) })
-          .execute();
-        return token;
-      });
-    },
+    pendingRuns,
+    claim,
 
     async findRun(runId) {
       const row = await database.query

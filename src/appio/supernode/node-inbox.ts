@@ -47,7 +47,7 @@ export interface NodeInbox {
   /**
    * Stores an instruction that no ClientApp sees yet.
    *
-   * @returns ids of the objects to pull, children first; undefined when the message has no id or is known
+   * @returns ids of the objects to pull, children first; undefined when the message has no id, names no run, or is known
    */
   receive(received: TreedMessage): Promise<string[] | undefined>;
   /** Stores an object of a received instruction; false when the content is not the object's or not announced. */
@@ -124,7 +124,8 @@ export function createNodeInbox(options: NodeInboxOptions): NodeInbox {
 
     async receive({ message, tree }) {
       const { messageId = "", runId = 0n } = message.metadata ?? {};
-      if (messageId === "") {
+      // Run 0 is what an unset id looks like: no token can be issued for it.
+      if (messageId === "" || runId === 0n) {
         return undefined;
       }
       return database.transaction(async (tx) => {

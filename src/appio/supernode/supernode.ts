@@ -4,6 +4,7 @@ import type { Transport } from "@connectrpc/connect";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
 import { serve } from "../../serve/serve.ts";
+import { checkedPollInterval } from "../launch/poll-interval.ts";
 import type { ConfigValues } from "../runtime/config-values.ts";
 import {
   heartbeatCallTimeoutSeconds,
@@ -73,6 +74,11 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   if (!Number.isInteger(maxConcurrentMessages) || maxConcurrentMessages < 1) {
     throw new TypeError('"maxConcurrentMessages" must be a positive integer');
   }
+  const pollIntervalMs = checkedPollInterval("pollIntervalMs", options.pollIntervalMs ?? 3_000);
+  const replyPollIntervalMs = checkedPollInterval(
+    "replyPollIntervalMs",
+    options.replyPollIntervalMs ?? 500,
+  );
   const stopping = new AbortController();
   const signal = AbortSignal.any([stopping.signal, ...(options.signal ? [options.signal] : [])]);
   let failure: Error | undefined;
@@ -129,8 +135,8 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   opened.defer(() => heartbeat.stop());
 
   const loops = runLoops(work, bell, {
-    pollIntervalMs: options.pollIntervalMs ?? 3_000,
-    replyPollIntervalMs: options.replyPollIntervalMs ?? 500,
+    pollIntervalMs,
+    replyPollIntervalMs,
     maxConcurrentMessages,
   });
   const resources = opened.move();

@@ -289,9 +289,11 @@ describe("runSuperExec", () => {
       launch,
       signal,
     } as const;
-    await expect(runSuperExec({ ...options, pollIntervalMs: Number.NaN })).rejects.toThrow(
-      new TypeError('"pollIntervalMs" must be a number of milliseconds'),
-    );
+    for (const pollIntervalMs of [Number.NaN, -1, Number.POSITIVE_INFINITY]) {
+      await expect(runSuperExec({ ...options, pollIntervalMs })).rejects.toThrow(
+        new TypeError('"pollIntervalMs" must be a number of milliseconds from 0 to 2147483647'),
+      );
+    }
     await expect(runSuperExec({ ...options, maxConcurrent: 0 })).rejects.toThrow(
       new TypeError('"maxConcurrent" must be at least 1'),
     );

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type NodeCaller, NodeRefusal } from "../../../src/appio/supernode/node-apps.ts";
+import { type NodeCaller, NodeRefusal } from "../../../src/appio/supernode/node-caller.ts";
 import { type instruction, replyTo, testNode } from "./test-node.ts";
 
 type Asked = ReturnType<typeof instruction>;

@@ -368,10 +368,11 @@ describe("objects", () => {
 });
 
 describe("an instruction", () => {
-  it("is refused without id and when it is known", async () => {
+  it("is refused without id, without run, and when it is known", async () => {
     await using node = await testNode();
     const asked = await node.deliver(1n);
     expect(await node.inbox.receive(asked)).toBeUndefined();
+    expect(await node.inbox.receive(instruction(0n))).toBeUndefined();
     const nameless = new Message(
       { ...asked.asMessage.metadata, messageId: "" },
       asked.asMessage.payload,

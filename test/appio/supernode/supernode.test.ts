@@ -242,6 +242,23 @@ describe("a SuperNode", () => {
     expect((await node.bootstrap.listAppsToLaunch({})).runIds).toEqual([]);
   });
 
+  it("hands out a message that the SuperLink did not let it confirm", async () => {
+    const link = await superLink();
+    const refuse: Interceptor = (next) => (request) => {
+      if (request.method.name === "ConfirmMessageReceived") {
+        throw new ConnectError("a passing trouble", Code.Internal);
+      }
+      return next(request);
+    };
+    const node = await nodeOf(link, {}, refuse);
+    const { runId } = await link.runningRun();
+    const sent = await link.send(runId, node.nodeId);
+    await appOf(node, runId);
+    expect(node.log).toEqual([
+      `Could not confirm message ${sent.id}: [internal] a passing trouble`,
+    ]);
+  });
+
   it("answers for a run whose bundle is not what the run says", async () => {
     const link = await superLink();
     const exchangeFab: Interceptor = (next) => async (request) => {
@@ -363,5 +380,10 @@ describe("a SuperNode", () => {
     await expect(nodeOf(link, { maxConcurrentMessages: 0 })).rejects.toThrow(
       new TypeError('"maxConcurrentMessages" must be a positive integer'),
     );
+    for (const option of ["pollIntervalMs", "replyPollIntervalMs"]) {
+      await expect(nodeOf(link, { [option]: Number.POSITIVE_INFINITY })).rejects.toThrow(
+        new TypeError(`"${option}" must be a number of milliseconds from 0 to 2147483647`),
+      );
+    }
   });
 });

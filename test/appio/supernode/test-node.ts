@@ -6,7 +6,7 @@ import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
 import { contentsOf, deflate, treeOf } from "../../../src/appio/objects/deflate.ts";
 import { Message } from "../../../src/appio/objects/message.ts";
 import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
-import type { NodeCaller } from "../../../src/appio/supernode/node-apps.ts";
+import type { NodeCaller } from "../../../src/appio/supernode/node-caller.ts";
 import { createNodeState } from "../../../src/appio/supernode/node-state.ts";
 import { createAuthority, openSqlite } from "../../../src/authority/index.ts";
 import { digestToken, type Token } from "../../../src/policy/token.ts";
