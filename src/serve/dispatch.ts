@@ -30,6 +30,8 @@ export interface Dispatcher {
   readonly onExchange: (exchange: Exchange) => void;
   /** Refuses every later call with Unavailable. */
   drain(): void;
+  /** Answers the open calls with Unavailable that have no answer yet. */
+  abandon(): void;
 }
 
 /** Makes the dispatcher, which decides what answers a request. */
@@ -37,7 +39,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   const { guard, limits } = options;
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   let isDraining = false;
-  let openCalls = 0;
+  const openCalls = new Map<Call, RequestShape>();
 
   async function dispatch(exchange: Exchange): Promise<void> {
     const head = parseHead(exchange, limits.maxHeaderCount);
@@ -54,8 +56,8 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       return exchange.answer({ status: shape, header: joinHeaders(verdict.headers) });
     }
     const call: Call = { exchange, head, headers, answerHeaders: verdict.headers };
-    openCalls++;
-    exchange.onClose(() => openCalls--);
+    openCalls.set(call, shape);
+    exchange.onClose(() => openCalls.delete(call));
     return answerCall(call, shape);
   }
 
@@ -72,7 +74,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     }
     const { method } = handler;
     const isShed =
-      openCalls > limits.maxConcurrentCalls &&
+      openCalls.size > limits.maxConcurrentCalls &&
       !isAlwaysServed &&
       !limits.exemptFromShedding.has(method);
     if (isShed || !isServable(method, shape, call.exchange.httpVersion !== "2.0")) {
@@ -116,6 +118,11 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     },
     drain: () => {
       isDraining = true;
+    },
+    abandon: () => {
+      for (const [call, shape] of openCalls) {
+        refuse(call, shape, unavailable()).catch(() => call.exchange.answer({ status: 500 }));
+      }
     },
   };
 }

@@ -28,6 +28,7 @@ export class Http1Exchange implements Exchange {
   readonly #isLast: () => boolean;
   #isContinueDue: boolean;
   #controller: AbortController | undefined;
+  #hasAnswer = false;
   #isAnswered = false;
 
   /**
@@ -93,6 +94,10 @@ export class Http1Exchange implements Exchange {
   }
 
   async answer(answer: UniversalServerResponse): Promise<void> {
+    if (this.#hasAnswer) {
+      return;
+    }
+    this.#hasAnswer = true;
     const response = this.#response;
     await this.#discardSmallRest();
     await sendAnswer(answer.body, {

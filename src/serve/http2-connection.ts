@@ -60,14 +60,15 @@ export class Http2Connection implements Connection {
   drain(): void {
     // GOAWAY names the last call that is answered, so that clients may safely
     // repeat later ones elsewhere. node:http2 ignores streams after any GOAWAY;
-    // the gentler notice that lets them in (RFC 9113, section 6.8) would be a lie.
+    // the gentler notice that lets them in (RFC 9113, section 6.8) would leave calls without an answer.
     if (!this.#session.closed) {
       this.#session.close();
     }
   }
 
   destroy(): void {
-    this.#session.destroy();
+    // Not the session: it would reset the streams as cancelled, which clients
+    // take for their own doing. A broken connection they take for Unavailable.
     this.#socket.destroy();
   }
 

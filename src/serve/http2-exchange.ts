@@ -15,6 +15,7 @@ export class Http2Exchange implements Exchange {
   readonly rawHeaders: RawHeaders;
   readonly #stream: ServerHttp2Stream;
   #controller: AbortController | undefined;
+  #hasAnswer = false;
   #isAnswered = false;
 
   /** @param flat - names and values as node:http2 received them, in one list. */
@@ -60,10 +61,14 @@ export class Http2Exchange implements Exchange {
     return readBody(this.#stream, limit, () => this.isClosed && !this.#isAnswered);
   }
 
-  answer(response: UniversalServerResponse): Promise<void> {
+  async answer(response: UniversalServerResponse): Promise<void> {
+    if (this.#hasAnswer) {
+      return;
+    }
+    this.#hasAnswer = true;
     const stream = this.#stream;
     const hasContent = response.body !== undefined || response.trailer !== undefined;
-    return sendAnswer(response.body, {
+    await sendAnswer(response.body, {
       writable: stream,
       isClosed: () => this.isClosed,
       begin: () =>

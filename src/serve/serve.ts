@@ -17,7 +17,7 @@ import type { AnyService } from "../guard/service.ts";
 import { type BrowserOptions, createBrowserGate } from "./browsers.ts";
 import { corsLists } from "./cors.ts";
 import { createDecoys } from "./decoy.ts";
-import { createDispatcher } from "./dispatch.ts";
+import { createDispatcher, type Dispatcher } from "./dispatch.ts";
 import { createHealth } from "./health.ts";
 import { resolveLimits, type ServeLimits, time } from "./limits.ts";
 import { type Listener, listen, type ServeTls } from "./listener.ts";
@@ -49,8 +49,9 @@ export interface ServeOptions<S extends readonly AnyService[]> extends GuardSett
 export interface CloseOptions {
   /**
    * How long open calls may take to finish, in milliseconds. Then their
-   * handlers' signals are aborted, and half a second later their connections
-   * are closed. Default 10,000.
+   * handlers' signals are aborted; what has no answer a quarter of a second
+   * later is answered with Unavailable, and after another quarter every
+   * connection is closed. Default 10,000.
    */
   readonly graceMs?: number;
 }
@@ -73,8 +74,8 @@ export interface Server extends AsyncDisposable {
   close(options?: CloseOptions): Promise<void>;
 }
 
-/** How long handlers have to answer once their signals are aborted. */
-const abortedMs = 500;
+/** How long handlers have to answer once their signals are aborted, and their answers to leave. */
+const abortedMs = 250;
 
 /**
  * Serves guarded services on one port, which speaks gRPC, gRPC-web and Connect,
@@ -134,7 +135,7 @@ export async function serve<const S extends readonly AnyService[]>(
       health?.stop();
       dispatcher.drain();
       listener.drain();
-      await shutDown(listener, stopping, graceMs);
+      await shutDown(listener, dispatcher, stopping, graceMs);
     })();
     return closing;
   };
@@ -151,18 +152,20 @@ export async function serve<const S extends readonly AnyService[]>(
 /** Waits for a drained listener to close, and makes it close when the time is over. */
 async function shutDown(
   listener: Listener,
+  dispatcher: Dispatcher,
   stopping: AbortController,
   graceMs: number,
 ): Promise<void> {
   const reason = new ConnectError("The server is shutting down.", Code.Unavailable);
-  let destroying: ReturnType<typeof setTimeout> | undefined;
-  const aborting = setTimeout(() => {
+  let timer = setTimeout(() => {
     stopping.abort(reason);
-    destroying = setTimeout(() => listener.destroy(), abortedMs);
+    timer = setTimeout(() => {
+      dispatcher.abandon();
+      timer = setTimeout(() => listener.destroy(), abortedMs);
+    }, abortedMs);
   }, graceMs);
   await listener.closed;
-  clearTimeout(aborting);
-  clearTimeout(destroying);
+  clearTimeout(timer);
 }
 
 function closeOnAbort(

@@ -17,7 +17,7 @@ import {
   preface,
   requestHeaders,
 } from "./http2-frames.ts";
-import { header, type MailboxServer, serveMailbox } from "./mailbox-server.ts";
+import { aborted, header, type MailboxServer, serveMailbox } from "./mailbox-server.ts";
 import { http2Request, openHttp2, openSocket, readToEnd, sendBytes } from "./raw-http.ts";
 
 const send = "/countersign.example.v1.Mailbox/SendLetter";
@@ -346,13 +346,7 @@ it("aborts a handler whose caller's connection breaks", async () => {
   await once(stream, "data");
   const signal = mailbox.log.watches.at(-1);
   session.destroy();
-  await new Promise<void>((resolve) => {
-    if (signal?.aborted !== false) {
-      resolve();
-    } else {
-      signal.addEventListener("abort", () => resolve());
-    }
-  });
+  await aborted(signal);
   expect(ConnectError.from(signal?.reason).code).toBe(Code.Canceled);
 });
 

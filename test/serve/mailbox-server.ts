@@ -121,3 +121,10 @@ export async function serveMailbox(
     [Symbol.asyncDispose]: () => server.close({ graceMs: 1 }),
   };
 }
+
+/** Resolves when a signal is aborted. */
+export async function aborted(signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted === false) {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+}

@@ -129,7 +129,7 @@ describe("a shutdown", () => {
     const call = client.sendLetter({}, { headers: header }).catch((reason: unknown) => reason);
     await begun(mailbox.log, 1);
     await mailbox.server.close({ graceMs: 20 });
-    expect(await call).toBeInstanceOf(ConnectError);
+    expect(ConnectError.from(await call).code).toBe(Code.Unavailable);
   });
 
   it("closes idle connections, also those that have sent nothing or half a request", async () => {

@@ -1,0 +1,194 @@
+import { once } from "node:events";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import type { DecisionEvent } from "countersign";
+import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
+import { header, type MailboxServer, serveMailbox } from "./mailbox-server.ts";
+import { http2Request, openHttp2, openSocket } from "./raw-http.ts";
+
+async function begun(mailbox: MailboxServer, count: number): Promise<void> {
+  while (mailbox.log.began.length < count) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function codeOf(reason: unknown): Code {
+  return ConnectError.from(reason).code;
+}
+
+describe("a server with as many calls as it may have", () => {
+  async function fullServer() {
+    const mailbox = await serveMailbox({
+      holdSendLetter: true,
+      limits: { maxConcurrentCalls: 1, exemptFromShedding: [Mailbox.method.countLetters] },
+    });
+    const baseUrl = mailbox.server.url;
+    const client = createClient(Mailbox, createGrpcTransport({ baseUrl }));
+    const held = client.sendLetter({}, { headers: header });
+    held.catch(() => {});
+    await begun(mailbox, 1);
+    return { mailbox, baseUrl, client, held };
+  }
+
+  it("refuses further ones with Unavailable, in every protocol, until one has ended", async () => {
+    const { mailbox, baseUrl, client, held } = await fullServer();
+    const connect = createClient(Mailbox, createConnectTransport({ baseUrl, httpVersion: "1.1" }));
+    for (const call of [
+      client.getBulletin({}),
+      client.sendLetter({}, { headers: header }),
+      client.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
+      connect.getBulletin({}),
+      connect.sendLetter({}, { headers: header }),
+      connect.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
+    ]) {
+      await expect(call).rejects.toSatisfy((reason) => codeOf(reason) === Code.Unavailable);
+    }
+    expect(mailbox.log.began).toEqual(["sendLetter"]);
+    mailbox.log.release();
+    await held;
+    expect((await client.getBulletin({})).text).toBe("hello");
+    await mailbox[Symbol.asyncDispose]();
+  });
+
+  it("serves exempt RPCs and its health", async () => {
+    const { mailbox, baseUrl, client } = await fullServer();
+    expect((await client.countLetters({}, { headers: header })).count).toBe(3);
+    const health = createClient(Health, createGrpcTransport({ baseUrl }));
+    expect((await health.check({})).status).toBe(HealthCheckResponse_ServingStatus.SERVING);
+    await mailbox[Symbol.asyncDispose]();
+  });
+
+  it("tells callers without a credential no more than ever", async () => {
+    const { mailbox, baseUrl } = await fullServer();
+    const session = openHttp2(baseUrl);
+    const names = ["SendLetter", "CountLetters", "NoSuchMethod", "ImportLetters"];
+    const answers = await Promise.all(
+      names.map((name) =>
+        http2Request(session, {
+          ":method": "POST",
+          ":path": `/countersign.example.v1.Mailbox/${name}`,
+          "content-type": "application/grpc",
+        }),
+      ),
+    );
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    expect(answers[0]?.trailers.join()).toContain("grpc-status,16");
+    session.destroy();
+    await mailbox[Symbol.asyncDispose]();
+  });
+
+  it("counts calls that broke off as ended", async () => {
+    const { mailbox, baseUrl, client, held } = await fullServer();
+    const session = openHttp2(baseUrl);
+    mailbox.log.release();
+    await held;
+    for (let i = 0; i < 5; i++) {
+      const stream = session.request({
+        ":method": "POST",
+        ":path": "/countersign.example.v1.Mailbox/WatchLetters",
+        "content-type": "application/grpc",
+        ...header,
+      });
+      stream.on("error", () => {});
+      stream.end(Buffer.alloc(5));
+      await once(stream, "data");
+      stream.close(8);
+      await once(stream, "close");
+    }
+    session.destroy();
+    expect((await client.getBulletin({})).text).toBe("hello");
+    await mailbox[Symbol.asyncDispose]();
+  });
+});
+
+it("tells HTTP/2 clients how many calls a connection may have", async () => {
+  await using mailbox = await serveMailbox({ limits: { maxConcurrentStreams: 7 } });
+  const session = openHttp2(mailbox.server.url);
+  const [settings] = await once(session, "remoteSettings");
+  expect(settings).toMatchObject({ maxConcurrentStreams: 7, initialWindowSize: 1024 * 1024 });
+  session.destroy();
+});
+
+it("makes clients wait that have as many calls as a connection may have", async () => {
+  await using mailbox = await serveMailbox({
+    limits: { maxConcurrentStreams: 1, maxConcurrentCalls: 1 },
+  });
+  const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+  await client.getBulletin({});
+  const answers = await Promise.all(Array.from({ length: 20 }, () => client.getBulletin({})));
+  expect(answers).toHaveLength(20);
+});
+
+it("closes connections beyond the limit", async () => {
+  await using mailbox = await serveMailbox({ limits: { maxConnections: 1 } });
+  const first = await openSocket(mailbox.server.port);
+  const second = await openSocket(mailbox.server.port);
+  await once(second, "close");
+  expect(first.destroyed).toBe(false);
+  first.destroy();
+});
+
+it("answers a second call while megabytes of the first one's answer wait", async () => {
+  await using mailbox = await serveMailbox({ bulletin: "x".repeat(32 * 1024 * 1024) });
+  const session = openHttp2(mailbox.server.url);
+  const ask = { ":method": "POST", "content-type": "application/json" };
+  const slow = session.request({ ...ask, ":path": "/countersign.example.v1.Mailbox/GetBulletin" });
+  slow.on("error", () => {});
+  slow.end("{}");
+  await once(slow, "response");
+  const answer = await http2Request(
+    session,
+    { ...ask, ":path": "/countersign.example.v1.Mailbox/CountLetters", ...header },
+    Buffer.from("{}"),
+  );
+  expect(answer.body).toBe('{"count":3}');
+  session.destroy();
+});
+
+it("reports refusals and counts calls", async () => {
+  const events: DecisionEvent[] = [];
+  await using mailbox = await serveMailbox({ onDecision: (event) => events.push(event) });
+  const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+  await client.countLetters({}, { headers: header });
+  await client.countLetters({}).catch(() => {});
+  await client.countLetters({}, { headers: [["mailbox-session", "wrong"]] }).catch(() => {});
+  const session = openHttp2(mailbox.server.url);
+  const ask = { ":method": "POST", "content-type": "application/grpc" };
+  await http2Request(session, { ...ask, ":path": "/no.such.Service/Method" });
+  await http2Request(session, {
+    ...ask,
+    ":path": "/countersign.example.v1.Mailbox/CountLetters",
+    "content-type": "application/connect+proto",
+  });
+  session.destroy();
+  expect(events.map(({ method, reason }) => [method, reason])).toEqual([
+    ["CountLetters", "missing"],
+    ["CountLetters", "unknown"],
+    ["/no.such.Service/Method", "unknown RPC"],
+    ["CountLetters", "missing"],
+  ]);
+  const counters = mailbox.server.counters();
+  expect(counters).toContainEqual({
+    service: "countersign.example.v1.Mailbox",
+    method: "CountLetters",
+    allowed: 1,
+    refused: 3,
+  });
+  expect(counters).toContainEqual({ service: "", method: "", allowed: 0, refused: 1 });
+});
+
+it("refuses a credential that was sent twice, be it the right one", async () => {
+  const events: DecisionEvent[] = [];
+  await using mailbox = await serveMailbox({ onDecision: (event) => events.push(event) });
+  const socket = await openSocket(mailbox.server.port);
+  socket.write(
+    "POST /countersign.example.v1.Mailbox/CountLetters HTTP/1.1\r\nHost: h\r\n" +
+      "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n" +
+      "mailbox-session: letmein\r\nmailbox-session: letmein\r\n\r\n{}",
+  );
+  const [answer] = await once(socket, "data");
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 401 /);
+  expect(events[0]?.reason).toBe("header mailbox-session was sent 2 times");
+});
