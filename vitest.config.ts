@@ -5,6 +5,10 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["countersign-source"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    reporters: ["default", "./tools/closing-line.ts"],
+    // One worker per processor. Vitest keeps one processor for itself, which on
+    // two would let one test file run at a time.
+    maxWorkers: "100%",
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
