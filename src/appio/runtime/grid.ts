@@ -16,7 +16,7 @@ import { serverAppIoPolicy } from "../policy.ts";
 import { createObjectChannel, type ObjectChannel } from "./object-channel.ts";
 import { createRetry, type Retry } from "./retry.ts";
 import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
-import { ObjectUnavailableError } from "./transfer.ts";
+import { ObjectUnavailableError, type PullObjectsOptions } from "./transfer.ts";
 
 /** The node id of the SuperLink, for whom ServerApps speak. */
 export const superLinkNodeId = 1n;
@@ -31,6 +31,8 @@ export interface GridOptions {
   readonly run: Run;
   /** How often replies are asked for while waiting, in milliseconds. Default: 3000. */
   readonly pollIntervalMs?: number;
+  /** How the objects of replies are pulled; see `pullObjects`. */
+  readonly pulling?: PullObjectsOptions;
   /** Repeats calls while the server is unavailable. Default: one of its own. */
   readonly retry?: Retry;
   /** Ends every call and every wait, such as when the run is stopped. */
@@ -88,7 +90,7 @@ export class Grid {
    */
   constructor(options: GridOptions) {
     const { token, ...kept } = options;
-    const { transport, run, retry, random, sleep, now, createSha256 } = kept;
+    const { transport, run, pulling, retry, random, sleep, now, createSha256 } = kept;
     if (run?.$typeName !== "flwr.proto.Run") {
       throw new TypeError('"run" must be the Run that PullAppInputs gave');
     }
@@ -97,6 +99,7 @@ export class Grid {
     this.#client = createAuthenticatedClient(serverAppIoPolicy, transport, { appToken: token });
     this.#retry = retry ?? createRetry({ random, sleep, now });
     this.#objects = createObjectChannel({
+      ...pulling,
       client: this.#client,
       retry: this.#retry,
       runId: run.runId,

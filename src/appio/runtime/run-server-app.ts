@@ -23,6 +23,7 @@ import {
 } from "./server-app-outcome.ts";
 import { sleep as sleepByTimer } from "./sleep.ts";
 import { linesOfThrown } from "./thrown-text.ts";
+import type { PullObjectsOptions } from "./transfer.ts";
 
 /** What {@link runServerApp} needs; the service is a SuperLink's ServerAppIo. */
 export interface RunServerAppOptions extends AppRuntimeOptions {
@@ -34,6 +35,8 @@ export interface RunServerAppOptions extends AppRuntimeOptions {
   readonly captureLog?: (upload: (text: string) => void) => () => void;
   /** How often the grid asks for replies while it waits for them, in milliseconds. Default: 3000. */
   readonly replyPollMs?: number;
+  /** How the grid pulls the objects of replies; see `pullObjects`. */
+  readonly pulling?: PullObjectsOptions;
 }
 
 /** How long a call may take once the app has ended, in milliseconds: its process is about to end as well. */
@@ -125,7 +128,7 @@ async function runMain(
 
 /** Makes what the main function is called with. */
 async function prepare({ inputs, lifetime, retry }: StartedRun, options: RunServerAppOptions) {
-  const { transport, token, loadApp, onLog, createSha256, replyPollMs } = options;
+  const { transport, token, loadApp, onLog, createSha256, replyPollMs, pulling } = options;
   const { sleep = sleepByTimer, random = Math.random } = options;
   const { run, fab, context: contextProto } = inputs;
   if (run === undefined || fab === undefined || contextProto === undefined) {
@@ -148,6 +151,7 @@ async function prepare({ inputs, lifetime, retry }: StartedRun, options: RunServ
     random,
     ...(createSha256 === undefined ? {} : { createSha256 }),
     ...(replyPollMs === undefined ? {} : { pollIntervalMs: replyPollMs }),
+    ...(pulling === undefined ? {} : { pulling }),
   });
   return { app, grid, context };
 }
