@@ -20,7 +20,7 @@ const shares = [4_200, 2_200, 1_600];
 const rounds = Number(process.argv[2] ?? 10);
 /** What the trained model must reach on digits that no node ever saw. */
 const requiredAccuracy = 0.85;
-/** Poll intervals of all loops, in milliseconds. Flower's values are 500 to 3000. */
+/** Poll intervals of all loops, in milliseconds; Flower's are 500 to 3000. */
 const pollMs = "50";
 const jobTimeoutMs = 180_000;
 
@@ -122,7 +122,7 @@ async function startServerAppLauncher(
   await processes.start(
     "superexec serverapp",
     ...["superexec", "serverapp", "--watch-stdin", "--appio", serverAppIoUrl],
-    ...["--poll-interval-ms", pollMs, "--reply-poll-ms", pollMs],
+    ...["--poll-interval-ms", pollMs, "--reply-poll-ms", pollMs, "--object-poll-ms", pollMs],
     ...["--", process.execPath, ...process.execArgv, witness, witnessFile, ...countersign, "app"],
   );
 }
@@ -136,7 +136,8 @@ async function startNode(
   const ready = await processes.start(
     name,
     ...["supernode", "--watch-stdin", "--isolation", "process", "--port", "0"],
-    ...["--superlink", fleetUrl, "--poll-interval-ms", pollMs, "--reply-poll-ms", pollMs],
+    ...["--superlink", fleetUrl, "--poll-interval-ms", pollMs],
+    ...["--reply-poll-ms", pollMs, "--object-poll-ms", pollMs],
     ...["--node-config", `partition=${partition}`],
   );
   await processes.start(

@@ -11,6 +11,7 @@ interface AppOptions {
   readonly address: string;
   readonly bundleDirectory?: string;
   readonly replyPollMs?: number;
+  readonly objectPollMs?: number;
 }
 
 /** `countersign app`: what a SuperExec starts. Not for people, so not in the help. */
@@ -26,6 +27,11 @@ export function appCommand(): Command {
     .option("--bundle-directory <path>", "where app bundles are installed (default: temporary)")
     .addOption(
       new Option("--reply-poll-ms <ms>", "how often a ServerApp asks for replies").argParser(
+        parseMilliseconds,
+      ),
+    )
+    .addOption(
+      new Option("--object-poll-ms <ms>", "how soon it asks again for an object").argParser(
         parseMilliseconds,
       ),
     )

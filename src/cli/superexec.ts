@@ -13,6 +13,7 @@ interface SuperExecCommandOptions {
   readonly appio?: string;
   readonly pollIntervalMs?: number;
   readonly replyPollMs?: number;
+  readonly objectPollMs?: number;
   readonly maxConcurrent?: number;
   readonly watchStdin?: boolean;
 }
@@ -47,6 +48,12 @@ export function superExecCommand(): Command {
     )
     .addOption(
       new Option(
+        "--object-poll-ms <ms>",
+        "how soon a ServerApp asks again for an object that has not arrived (default: 1000)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
+      new Option(
         "--max-concurrent <n>",
         "apps that may run at a time (default: no limit)",
       ).argParser(parseCount),
@@ -73,7 +80,7 @@ export function superExecCommand(): Command {
           launch: ({ address, token, runId }) =>
             spawnWithToken({
               token,
-              command: appCommandLine(custom, pluginType, address, directory, options.replyPollMs),
+              command: appCommandLine(custom, pluginType, address, directory, options),
               onLine: ({ text }) => process.stderr.write(`[run ${runId}] ${printableText(text)}\n`),
             }),
         });
@@ -88,11 +95,12 @@ function appCommandLine(
   pluginType: PluginType,
   address: string,
   directory: string,
-  replyPollMs: number | undefined,
+  { replyPollMs, objectPollMs }: SuperExecCommandOptions,
 ): ChildCommand {
   const parameters = [pluginType, "--address", address];
   parameters.push("--bundle-directory", join(directory, "bundles"));
   if (replyPollMs !== undefined) parameters.push("--reply-poll-ms", String(replyPollMs));
+  if (objectPollMs !== undefined) parameters.push("--object-poll-ms", String(objectPollMs));
   const env = { NODE_COMPILE_CACHE: join(directory, "compile-cache"), ...process.env };
   const [command, ...args] = custom;
   return command === undefined

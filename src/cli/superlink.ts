@@ -17,6 +17,7 @@ interface SuperLinkCommandOptions {
   readonly logPollMs?: number;
   readonly superexecPollMs?: number;
   readonly replyPollMs?: number;
+  readonly objectPollMs?: number;
   readonly watchStdin?: boolean;
 }
 
@@ -65,6 +66,12 @@ export function superLinkCommand(): Command {
         "how often a ServerApp asks for replies (default: 3000)",
       ).argParser(parseMilliseconds),
     )
+    .addOption(
+      new Option(
+        "--object-poll-ms <ms>",
+        "how soon a ServerApp asks again for an object that has not arrived (default: 1000)",
+      ).argParser(parseMilliseconds),
+    )
     .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
     .action(runSuperLink);
 }
@@ -110,11 +117,15 @@ async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
   }
 }
 
-function intervals({ superexecPollMs, replyPollMs }: SuperLinkCommandOptions): string[] {
-  return [
-    ...(superexecPollMs === undefined ? [] : ["--poll-interval-ms", String(superexecPollMs)]),
-    ...(replyPollMs === undefined ? [] : ["--reply-poll-ms", String(replyPollMs)]),
-  ];
+function intervals(options: SuperLinkCommandOptions): string[] {
+  const given = {
+    "--poll-interval-ms": options.superexecPollMs,
+    "--reply-poll-ms": options.replyPollMs,
+    "--object-poll-ms": options.objectPollMs,
+  };
+  return Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [name, String(value)],
+  );
 }
 
 function hasGone(how: string): never {

@@ -20,6 +20,7 @@ interface SuperNodeCommandOptions {
   readonly isolation: "subprocess" | "process";
   readonly pollIntervalMs?: number;
   readonly replyPollMs?: number;
+  readonly objectPollMs?: number;
   readonly maxConcurrent?: number;
   readonly superexecPollMs?: number;
   readonly watchStdin?: boolean;
@@ -67,6 +68,12 @@ export function superNodeCommand(): Command {
       ).argParser(parseMilliseconds),
     )
     .addOption(
+      new Option(
+        "--object-poll-ms <ms>",
+        "how soon the SuperLink is asked again for an object that has not arrived (default: 1000)",
+      ).argParser(parseMilliseconds),
+    )
+    .addOption(
       new Option("--max-concurrent <n>", "messages handled at a time (default: 1)").argParser(
         parseCount,
       ),
@@ -84,7 +91,8 @@ export function superNodeCommand(): Command {
 async function runSuperNode(options: SuperNodeCommandOptions): Promise<void> {
   const { startSuperNode } = await import("../appio/supernode/supernode.ts");
   using lifetime = untilTold(options);
-  const { pollIntervalMs, replyPollMs, maxConcurrent, superexecPollMs, nodeConfig } = options;
+  const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =
+    options;
   const superNode = await startSuperNode({
     fleet: options.superlink,
     host: options.host,
@@ -94,6 +102,7 @@ async function runSuperNode(options: SuperNodeCommandOptions): Promise<void> {
     ...(nodeConfig === undefined ? {} : { nodeConfig }),
     ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
     ...(replyPollMs === undefined ? {} : { replyPollIntervalMs: replyPollMs }),
+    ...(objectPollMs === undefined ? {} : { pulling: { initialBackoffMs: objectPollMs } }),
     ...(maxConcurrent === undefined ? {} : { maxConcurrentMessages: maxConcurrent }),
   }).catch((error: unknown) => {
     // Told to stop before it was ready: nothing has failed.

@@ -25,6 +25,8 @@ export interface AppProcessOptions {
   readonly bundleDirectory?: string;
   /** How often a ServerApp's grid asks for replies, in milliseconds. Default 3000, as Flower's. */
   readonly replyPollMs?: number;
+  /** How soon a ServerApp's grid asks again for an object that has not arrived, in milliseconds. Default 1000, as Flower's. */
+  readonly objectPollMs?: number;
   /** Receives the runtime's own remarks, one line each. Default: nobody. */
   readonly onLog?: (line: string) => void;
   /** Interrupts the app. */
@@ -49,7 +51,7 @@ export interface AppProcessOutcome {
  * @throws Error when stdin carries no token
  */
 export async function runAppProcess(options: AppProcessOptions): Promise<AppProcessOutcome> {
-  const { pluginType, address, stdin, onLog = () => {} } = options;
+  const { pluginType, address, stdin, replyPollMs, objectPollMs, onLog = () => {} } = options;
   const input = await readLaunchInput(stdin);
   const signal = AbortSignal.any([input.parentGone, ...(options.signal ? [options.signal] : [])]);
   const sessionManager = new Http2SessionManager(address);
@@ -64,7 +66,8 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
       return await runServerApp({
         ...common,
         captureLog: captureOutput,
-        ...(options.replyPollMs === undefined ? {} : { replyPollMs: options.replyPollMs }),
+        ...(replyPollMs === undefined ? {} : { replyPollMs }),
+        ...(objectPollMs === undefined ? {} : { pulling: { initialBackoffMs: objectPollMs } }),
       });
     }
     const { runClientApp } = await import("../runtime/run-client-app.ts");
