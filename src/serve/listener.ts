@@ -1,17 +1,8 @@
-import {
-  createServer as createHttp1Server,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
-import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
-import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
-import type { Connection } from "./connection.ts";
+import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import type { Exchange } from "./exchange.ts";
-import { Http1Connection } from "./http1-connection.ts";
-import { Http1Exchange } from "./http1-exchange.ts";
-import { Http2Connection } from "./http2-connection.ts";
-import { Http2Exchange } from "./http2-exchange.ts";
+import { Handshakes } from "./handshakes.ts";
+import { createHttpServers } from "./http-servers.ts";
 import type { ResolvedLimits } from "./limits.ts";
 import { sniffProtocol } from "./sniff.ts";
 
@@ -45,12 +36,12 @@ export interface ListenOptions {
 export interface Listener {
   /** The port's number. */
   readonly port: number;
+  /** Resolves when the port and all connections are closed. */
+  readonly closed: Promise<void>;
   /** Takes no new connections, and lets each one close after the calls on it. */
   drain(): void;
   /** Closes every connection at once. */
   destroy(): void;
-  /** Resolves when the port and all connections are closed. */
-  readonly closed: Promise<void>;
 }
 
 /**
@@ -60,149 +51,46 @@ export interface Listener {
  * @throws the error of the operating system if the port cannot be opened.
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { limits, tls, onExchange } = options;
-  const connections = new Map<Socket, Connection>();
-  const scheme = tls === undefined ? "http" : "https";
-
-  // Neither of the two listens: they are handed the sockets of the port.
-  const http1 = createHttp1Server({
-    keepAliveTimeout: limits.idleTimeoutMs,
-    maxHeaderSize: limits.maxHeaderBytes,
-    requestTimeout: 0,
-    // Answered by our own check, like every other malformed authority.
-    requireHostHeader: false,
-  });
-  // 0 is no limit: what is beyond a limit Node drops without a word, and a
-  // repeated credential with it. Our own check counts.
-  http1.maxHeadersCount = 0;
-  const http2 = createHttp2Server({
-    maxHeaderListPairs: limits.maxHeaderCount + 8,
-    maxSessionInvalidFrames: 100,
-    // In MiB. Node counts what waits to be sent, and resets further calls of a
-    // connection over 10: one answer that carries a model is more.
-    maxSessionMemory: 8_192,
-    settings: {
-      maxConcurrentStreams: limits.maxConcurrentStreams,
-      initialWindowSize: limits.streamWindowBytes,
-      maxHeaderListSize: limits.maxHeaderBytes,
-    },
-  });
-
-  const onHttp1Request =
-    (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
-      const connection = connections.get(request.socket);
-      if (!(connection instanceof Http1Connection)) {
-        request.socket.destroy();
-        return;
-      }
-      connection.requestBegan();
-      const exchange = new Http1Exchange(
-        request,
-        response,
-        scheme,
-        expectsContinue,
-        () => connection.isLast,
-      );
-      exchange.onClose(() => connection.requestEnded());
-      onExchange(exchange);
-    };
-  http1.on("request", onHttp1Request(false));
-  http1.on("checkContinue", onHttp1Request(true));
-
-  const http2Sockets: Socket[] = [];
-  http2.on("session", (session) => {
-    const socket = http2Sockets.pop();
-    if (socket === undefined) {
-      session.destroy();
-      return;
-    }
-    connections.set(
-      socket,
-      new Http2Connection(session, socket, limits, (stream, flat) =>
-        onExchange(new Http2Exchange(stream, flat, scheme)),
-      ),
-    );
-  });
-
-  const onSocket = (socket: Socket) => {
-    const connection = new Http1Connection(socket, limits);
-    connections.set(socket, connection);
-    socket.on("error", () => {});
-    socket.once("close", () => {
-      connections.delete(socket);
-      settle();
-    });
-    const alpn = "alpnProtocol" in socket ? socket.alpnProtocol : undefined;
-    const adopt = (protocol: "http1" | "http2") => {
-      if (protocol === "http1") {
-        http1.emit("connection", socket);
-        return;
-      }
-      connection.release();
-      // HTTP/1 answers a peer that has ended its side; for HTTP/2 it is gone.
-      socket.allowHalfOpen = false;
-      // The session is made, and announced, during the call.
-      http2Sockets.push(socket);
-      http2.emit("connection", socket);
-    };
-    if (tls === undefined) {
-      sniffProtocol(socket, adopt);
-    } else {
-      adopt(alpn === "h2" ? "http2" : "http1");
-    }
-  };
-
-  const port: TcpServer =
-    tls === undefined
-      ? createTcpServer({ allowHalfOpen: true, noDelay: true }, onSocket)
-      : createTlsServer(
-          {
-            ...tls,
-            allowHalfOpen: true,
-            noDelay: true,
-            ALPNProtocols: ["h2", "http/1.1"],
-            handshakeTimeout: limits.headersTimeoutMs,
-          },
-          (socket: TLSSocket) => onSocket(socket),
-        );
-  port.maxConnections = limits.maxConnections;
-  // Over TLS these are the sockets below, some of which still shake hands.
-  const accepted = new Set<Socket>();
-  port.on("connection", (socket: Socket) => {
-    accepted.add(socket);
-    socket.once("close", () => accepted.delete(socket));
-  });
-
-  let isClosed = false;
+  const { limits, tls } = options;
   let resolveClosed = () => {};
   const closed = new Promise<void>((resolve) => {
     resolveClosed = resolve;
   });
-  const settle = () => {
-    if (isClosed && connections.size === 0) {
-      resolveClosed();
-    }
-  };
-
+  const servers = createHttpServers(
+    tls === undefined ? "http" : "https",
+    limits,
+    options.onExchange,
+  );
+  const handshakes = new Handshakes(limits.headersTimeoutMs);
+  // A peer that ends its side of the connection may still wait for an answer.
+  const socketOptions = { allowHalfOpen: true, noDelay: true };
+  const port: TcpServer =
+    tls === undefined
+      ? createTcpServer(socketOptions, (socket) => sniffProtocol(socket, servers.accept(socket)))
+      : createTlsServer(
+          { ...tls, ...socketOptions, ALPNProtocols: ["h2", "http/1.1"] },
+          (socket) => {
+            handshakes.end(socket);
+            servers.accept(socket)(socket.alpnProtocol === "h2" ? "http2" : "http1");
+          },
+        ).on("connection", (socket: Socket) => handshakes.begin(socket));
+  port.maxConnections = limits.maxConnections;
   const number = await opened(port, options.port, options.host);
   return {
     port: number,
     closed,
     drain: () => {
-      port.close(() => {
-        isClosed = true;
-        settle();
-      });
-      for (const connection of connections.values()) {
+      // Calls back when every connection has closed.
+      port.close(() => resolveClosed());
+      handshakes.destroy();
+      for (const connection of servers.connections()) {
         connection.drain();
       }
     },
     destroy: () => {
-      for (const connection of connections.values()) {
+      handshakes.destroy();
+      for (const connection of servers.connections()) {
         connection.destroy();
-      }
-      for (const socket of accepted) {
-        socket.destroy();
       }
     },
   };
