@@ -1,12 +1,19 @@
-import type { CallOptions, Transport } from "@connectrpc/connect";
+import type { KeyObject } from "node:crypto";
+import type { CallOptions } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { createOpenClient, type OpenClient } from "../../client/open-client.ts";
+import {
+  type AuthenticatedClient,
+  createAuthenticatedClient,
+} from "../../client/authenticated-client.ts";
+import { type LocatedTransport, transportTo } from "../../client/located-transport.ts";
+import { signAsSuperNode } from "../credentials/super-node-signer.ts";
 import { fleetPolicy } from "../policy.ts";
 import { createRetry, type RetryOptions } from "../runtime/retry.ts";
 
 /** How a node reaches its SuperLink, with the repetition of contract 8.1 around every call. */
 export interface FleetLink {
-  readonly client: OpenClient<typeof fleetPolicy>;
+  /** Signs every call anew. */
+  readonly client: AuthenticatedClient<typeof fleetPolicy>;
   /**
    * Makes a call, again and again while the SuperLink is unavailable, until the link's signal is aborted.
    *
@@ -22,7 +29,13 @@ export interface FleetLink {
 /** What {@link connectToFleet} needs. */
 export interface FleetLinkOptions {
   /** The SuperLink's Fleet: its URL (gRPC), or a transport to it. */
-  readonly fleet: string | Transport;
+  readonly fleet: string | LocatedTransport;
+  /** Whether signatures may travel in plaintext to another machine. Default: false. */
+  readonly allowPlaintext?: boolean;
+  /** Signs the node's calls. */
+  readonly privateKey: KeyObject;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** Ends calls and their repetition. */
   readonly signal: AbortSignal;
   /** How calls are repeated; see `createRetry`. */
@@ -31,12 +44,24 @@ export interface FleetLinkOptions {
 
 const lastCallTimeoutMs = 5_000;
 
-/** Makes a {@link FleetLink}; nothing is sent yet. */
+/**
+ * Makes a {@link FleetLink}; nothing is sent yet.
+ *
+ * @throws TypeError when the key cannot sign, or the SuperLink would be reached in plaintext over a network without
+ * `allowPlaintext`: a signature that somebody reads on the way is good for 305 s
+ */
 export function connectToFleet(options: FleetLinkOptions): FleetLink {
-  const { fleet, signal } = options;
+  const { fleet, privateKey, now, signal, allowPlaintext = false } = options;
   const retry = createRetry(options.retry);
-  const { transport, close } = typeof fleet === "string" ? openGrpc(fleet) : borrowed(fleet);
-  const client = createOpenClient(fleetPolicy, transport);
+  const sign = signAsSuperNode(privateKey);
+  const { transport, close } =
+    typeof fleet === "string" ? openGrpc(fleet, allowPlaintext) : borrowed(fleet);
+  const client = createAuthenticatedClient(
+    fleetPolicy,
+    transport,
+    { superNodeKey: sign, superNode: sign },
+    { now },
+  );
   return {
     client,
     call: (attempt) => retry.call(() => attempt({ signal }), signal),
@@ -45,14 +70,20 @@ export function connectToFleet(options: FleetLinkOptions): FleetLink {
   };
 }
 
-function openGrpc(baseUrl: string): { transport: Transport; close: () => void } {
+/** A transport, and how to close its connection. */
+interface OpenedTransport {
+  readonly transport: LocatedTransport;
+  readonly close: () => void;
+}
+
+function openGrpc(baseUrl: string, allowPlaintext: boolean): OpenedTransport {
   const sessionManager = new Http2SessionManager(baseUrl);
   return {
-    transport: createGrpcTransport({ baseUrl, sessionManager }),
+    transport: transportTo(createGrpcTransport, { baseUrl, sessionManager, allowPlaintext }),
     close: () => sessionManager.abort(),
   };
 }
 
-function borrowed(transport: Transport): { transport: Transport; close: () => void } {
+function borrowed(transport: LocatedTransport): OpenedTransport {
   return { transport, close: () => {} };
 }

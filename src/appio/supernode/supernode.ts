@@ -1,9 +1,10 @@
-import { generateKeyPair } from "node:crypto";
+import { generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
-import type { Transport } from "@connectrpc/connect";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
+import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
 import { serve } from "../../serve/serve.ts";
+import { assertSigningKey } from "../credentials/private-key.ts";
 import { checkedPollInterval } from "../launch/poll-interval.ts";
 import type { ConfigValues } from "../runtime/config-values.ts";
 import {
@@ -21,8 +22,18 @@ import { createNodeState } from "./node-state.ts";
 
 /** Options of {@link startSuperNode}. Intervals have Flower's values as defaults. */
 export interface SuperNodeOptions {
-  /** The SuperLink's Fleet: its URL (gRPC), or a transport to it. */
-  readonly fleet: string | Transport;
+  /**
+   * The SuperLink's Fleet: its URL (gRPC), or a transport to it. Calls are signed, so plaintext is for this machine
+   * only, unless `allowPlaintext` (or the transport) says otherwise.
+   */
+  readonly fleet: string | LocatedTransport;
+  /** Whether signatures may travel in plaintext to another machine. Default: false. */
+  readonly allowPlaintext?: boolean;
+  /**
+   * The node's key, an EC key on a NIST curve that the SuperLink knows already: the node does not register then.
+   * Default: a new key on P-384, which the node registers, and unregisters at its end.
+   */
+  readonly privateKey?: KeyObject;
   /** Port of ClientAppIo; 0 lets the system choose. Default: 9094. */
   readonly clientAppIoPort?: number;
   /** Host that ClientAppIo listens on. Default: 127.0.0.1. */
@@ -61,7 +72,7 @@ export interface SuperNode {
 }
 
 /**
- * Starts a SuperNode (contract 8.8): serves ClientAppIo, registers at the SuperLink under a new key, and moves messages
+ * Starts a SuperNode (contract 8.8): serves ClientAppIo, joins the SuperLink under its key, and moves messages
  * and replies between the two until it is stopped. All that it knows is in memory. Waits for a SuperLink that is
  * unavailable.
  *
@@ -79,6 +90,8 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
     "replyPollIntervalMs",
     options.replyPollIntervalMs ?? 500,
   );
+  const privateKey = options.privateKey ?? (await newPrivateKey());
+  const publicKey = new TextEncoder().encode(assertSigningKey(privateKey, '"privateKey"').pem);
   const stopping = new AbortController();
   const signal = AbortSignal.any([stopping.signal, ...(options.signal ? [options.signal] : [])]);
   let failure: Error | undefined;
@@ -106,11 +119,20 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
 
   const fleet = connectToFleet({
     fleet: options.fleet,
+    privateKey,
+    now,
     signal,
+    allowPlaintext: options.allowPlaintext ?? false,
     ...(options.retry ? { retry: options.retry } : {}),
   });
   opened.defer(() => fleet.close());
-  const nodeId = await register(fleet, opened, onLog);
+  const nodeId = await join({
+    fleet,
+    publicKey,
+    registers: options.privateKey === undefined,
+    opened,
+    onLog,
+  });
 
   const work: NodeWork = {
     fleet,
@@ -160,32 +182,35 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   };
 }
 
-/** Registers and activates the node, and defers the opposite of both. */
-async function register(
-  fleet: FleetLink,
-  opened: AsyncDisposableStack,
-  onLog: (line: string) => void,
-): Promise<bigint> {
-  const publicKey = await newPublicKey();
+interface Joining {
+  readonly fleet: FleetLink;
+  readonly publicKey: Uint8Array;
+  /** Whether the node registers itself. */
+  readonly registers: boolean;
+  readonly opened: AsyncDisposableStack;
+  readonly onLog: (line: string) => void;
+}
+
+/** Registers and activates the node, and defers the opposite of both. Returns the node's id. */
+async function join({ fleet, publicKey, registers, opened, onLog }: Joining): Promise<bigint> {
+  const { client } = fleet;
+  const heartbeatInterval = heartbeatIntervalSeconds;
   const lastly = (what: string, attempt: () => Promise<unknown>) =>
     opened.defer(async () => {
       await attempt().catch((error) => onLog(`Could not ${what} the node: ${textOf(error)}`));
     });
-  const { nodeId } = await fleet.call((call) => fleet.client.registerNode({ publicKey }, call));
-  lastly("unregister", () =>
-    fleet.lastCall((call) => fleet.client.unregisterNode({ nodeId }, call)),
+  if (registers) {
+    const { nodeId } = await fleet.call((call) => client.registerNode({ publicKey }, call));
+    lastly("unregister", () => fleet.lastCall((call) => client.unregisterNode({ nodeId }, call)));
+  }
+  const { nodeId } = await fleet.call((call) =>
+    client.activateNode({ publicKey, heartbeatInterval }, call),
   );
-  await fleet.call((call) =>
-    fleet.client.activateNode({ publicKey, heartbeatInterval: heartbeatIntervalSeconds }, call),
-  );
-  lastly("deactivate", () =>
-    fleet.lastCall((call) => fleet.client.deactivateNode({ nodeId }, call)),
-  );
+  lastly("deactivate", () => fleet.lastCall((call) => client.deactivateNode({ nodeId }, call)));
   return nodeId;
 }
 
-/** Flower's nodes make themselves a key on P-384 and send it as PEM; nothing is signed with it here. */
-async function newPublicKey(): Promise<Uint8Array> {
-  const { publicKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-384" });
-  return new TextEncoder().encode(publicKey.export({ type: "spki", format: "pem" }).toString());
+async function newPrivateKey(): Promise<KeyObject> {
+  const { privateKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-384" });
+  return privateKey;
 }

@@ -1,8 +1,11 @@
+import { generateKeyPairSync } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Scalar, ScalarSchema } from "../../../gen/flwr/proto/transport_pb.ts";
+import { readPublicKey } from "../../../src/appio/credentials/public-key.ts";
+import { createSuperNodeVerifiers } from "../../../src/appio/credentials/super-node-verifier.ts";
 import type { ChildHandle } from "../../../src/appio/launch/child.ts";
 import { runSuperExec } from "../../../src/appio/launch/superexec.ts";
 import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
@@ -35,7 +38,13 @@ const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000, in
 async function superLink() {
   const world = await createWorld();
   cleanups.push(() => world[Symbol.asyncDispose]());
-  const server = await serve({ services: [fleetService(world.state)], verifiers: {}, port: 0 });
+  const { nodes } = world.state;
+  const findNode = (publicKey: Uint8Array) => nodes.idOf(publicKey);
+  const server = await serve({
+    services: [fleetService(world.state)],
+    verifiers: createSuperNodeVerifiers({ findNode, now: world.clock.now }),
+    port: 0,
+  });
   cleanups.push(() => server.close());
   return { ...world, server };
 }
@@ -69,7 +78,11 @@ async function nodeOf(
 function transportVia(link: SuperLink, interceptors: Interceptor[]) {
   const sessionManager = new Http2SessionManager(link.server.url);
   cleanups.push(() => sessionManager.abort());
-  return createGrpcTransport({ baseUrl: link.server.url, sessionManager, interceptors });
+  return transportTo(createGrpcTransport, {
+    baseUrl: link.server.url,
+    sessionManager,
+    interceptors,
+  });
 }
 
 function grpcTo(baseUrl: string) {
@@ -334,6 +347,25 @@ describe("a SuperNode", () => {
     expect(node.log).toEqual([]);
   });
 
+  it("with a key that the SuperLink knows neither registers nor unregisters", async () => {
+    const link = await superLink();
+    const { nodes } = link.state;
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pem = publicKey.export({ type: "spki", format: "pem" }).toString();
+    const known = Buffer.from(readPublicKey(pem, "key").pem);
+    await expect(nodeOf(link, { privateKey })).rejects.toThrow(ConnectError);
+
+    await nodes.registerOnce(known);
+    const nodeId = await nodes.idOf(known);
+    const first = await nodeOf(link, { privateKey });
+    expect(first.nodeId).toBe(nodeId);
+    await first.close();
+    expect(await nodes.listOnline()).toEqual([]);
+    const second = await nodeOf(link, { privateKey });
+    expect(second.nodeId).toBe(nodeId);
+    expect(await nodes.listOnline()).toEqual([nodeId]);
+  });
+
   it("ends when the SuperLink does not know it any more", async () => {
     const link = await superLink();
     const forget: Interceptor = (next) => async (request) => {
@@ -379,6 +411,13 @@ describe("a SuperNode", () => {
     const link = await superLink();
     await expect(nodeOf(link, { maxConcurrentMessages: 0 })).rejects.toThrow(
       new TypeError('"maxConcurrentMessages" must be a positive integer'),
+    );
+    const { privateKey } = generateKeyPairSync("ed25519");
+    await expect(nodeOf(link, { privateKey })).rejects.toThrow(
+      new TypeError('"privateKey" must be a private EC key on a NIST curve'),
+    );
+    await expect(nodeOf(link, { fleet: "http://superlink.example:9092" })).rejects.toThrow(
+      /^"transport" sends in plaintext to http:..superlink.example:9092/,
     );
     for (const option of ["pollIntervalMs", "replyPollIntervalMs"]) {
       await expect(nodeOf(link, { [option]: Number.POSITIVE_INFINITY })).rejects.toThrow(
