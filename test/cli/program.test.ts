@@ -40,7 +40,7 @@ test("policy shows each RPC's credential and what it binds, as text and as JSON"
   const text = await run(["policy"]);
   expect(text.code).toBe(0);
   expect(text.stdout).toMatch(
-    /^flwr\.proto\.ServerAppIo\n {2}RPC +CREDENTIAL +BOUND REQUEST FIELDS\n/,
+    /^flwr\.proto\.ServerAppIo \(SuperExecs need no key\)\n {2}RPC +CREDENTIAL +BOUND REQUEST FIELDS\n/,
   );
   expect(text.stdout).toMatch(/^ {2}RequestToken +open$/m);
   expect(text.stdout).toMatch(
@@ -53,9 +53,10 @@ test("policy shows each RPC's credential and what it binds, as text and as JSON"
     .map((line) => JSON.parse(line));
   expect(rows).toContainEqual({
     service: "flwr.proto.ServerAppIo",
+    when: "SuperExecs must sign",
     method: "GetNodes",
     credentials: ["appToken"],
-    bound: [{ path: "run_id", binds: "runId" }],
+    bound: [{ credential: "appToken", path: "run_id", binds: "runId" }],
   });
 });
 
