@@ -7,6 +7,9 @@ export type {
 export { createAuthority } from "./authority.ts";
 export type { SqlSchema } from "./migrate.ts";
 export { migrate } from "./migrate.ts";
+export type { PostgresOptions } from "./postgres.ts";
+export { openPostgres } from "./postgres.ts";
+export type { PostgresDriver } from "./postgres-driver.ts";
 export type {
   AnySqlDatabase,
   AnySqlTransaction,
@@ -14,6 +17,8 @@ export type {
   SqlEngine,
   SqlTransaction,
 } from "./sql-database.ts";
+export type { SqlErrorReason } from "./sql-error.ts";
+export { SqlError } from "./sql-error.ts";
 export type { SqlUint64 } from "./sql-integer.ts";
 export { fromSqlInteger, toSqlInteger } from "./sql-integer.ts";
 export type { SqliteOptions } from "./sqlite.ts";

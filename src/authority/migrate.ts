@@ -1,5 +1,8 @@
+import type { Kysely } from "kysely";
+import { sql } from "kysely";
 import type { Migration } from "kysely/migration";
 import { Migrator } from "kysely/migration";
+import { lockMigrations } from "./postgres-dialect.ts";
 import type { AnySqlDatabase } from "./sql-database.ts";
 
 /** The tables of one part of the program, as the steps that lead to them. */
@@ -22,8 +25,10 @@ export interface SqlSchema {
  */
 export async function migrate(database: AnySqlDatabase, schema: SqlSchema): Promise<void> {
   await database.withTables<unknown>().transaction(async (tx) => {
+    const located = database.engine === "postgres" ? await inCurrentSchema(tx.query) : {};
     const migrator = new Migrator({
       db: tx.query,
+      ...located,
       provider: { getMigrations: async () => ({ ...schema.migrations }) },
       migrationTableName: `${schema.name}_migration`,
       migrationLockTableName: `${schema.name}_migration_lock`,
@@ -33,4 +38,22 @@ export async function migrate(database: AnySqlDatabase, schema: SqlSchema): Prom
       throw error;
     }
   });
+}
+
+/**
+ * Waits for others who migrate: two that create one table at once would both
+ * fail. And names the schema, since Kysely looks for its tables in all of them.
+ */
+async function inCurrentSchema(
+  query: Kysely<unknown>,
+): Promise<{ readonly migrationTableSchema: string }> {
+  await lockMigrations(query);
+  const { rows } = await sql<{ name: string | null }>`select current_schema() as name`.execute(
+    query,
+  );
+  const name = rows[0]?.name;
+  if (name === undefined || name === null) {
+    throw new Error("the database has no schema to create tables in: see its search_path");
+  }
+  return { migrationTableSchema: name };
 }

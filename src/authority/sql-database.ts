@@ -18,6 +18,13 @@ export interface AnySqlDatabase {
   readonly exclusive: boolean;
   /** False once {@link AnySqlDatabase.close} was called or the connection broke. */
   readonly isOpen: boolean;
+  /**
+   * The clock by which processes that share the database agree, in milliseconds
+   * since the epoch. On SQLite this machine's. On PostgreSQL the server's, as the
+   * last transaction of this process has read it: behind by up to the time that
+   * the answer took.
+   */
+  readonly now: () => number;
   /** Returns the same database, typed with the tables that the caller has created in it. */
   withTables<Tables>(): SqlDatabase<Tables>;
   /**
@@ -42,9 +49,11 @@ export interface SqlDatabase<Tables> extends AnySqlDatabase {
    */
   readonly query: Kysely<Tables>;
   /**
-   * Runs `work` in a transaction that holds the write lock from its start
-   * (BEGIN IMMEDIATE on SQLite), one at a time per connection. Commits when
-   * `work` resolves; rolls back and rejects with the same error when it rejects.
+   * Runs `work` in a transaction. Commits when `work` resolves; rolls back and
+   * rejects with the same error when it rejects. On SQLite it holds the write
+   * lock from its start (BEGIN IMMEDIATE), one at a time. On PostgreSQL others run
+   * at the same time (READ COMMITTED): what decides must be one conditional
+   * statement, and `work` runs again when the server rolls it back for others.
    * A statement that fails ends the transaction, even if `work` catches the
    * error, as PostgreSQL does: say `on conflict` where a conflict is expected.
    *

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { CompiledQuery, QueryResult } from "kysely";
 import { bindParameters, createStatementCache, prepareStatement } from "./sqlite-statements.ts";
+import { runAfterCommit } from "./transaction-scopes.ts";
 
 /** One connection to SQLite, with at most one transaction. It is not shared: its user waits for their turn. */
 export interface SqliteConnection {
@@ -109,7 +110,7 @@ export function createSqliteConnection(database: DatabaseSync): SqliteConnection
         database.exec("COMMIT");
         return ended();
       });
-      runAll(actions);
+      runAfterCommit(actions);
     },
     rollback() {
       if (transaction === undefined) {
@@ -171,22 +172,5 @@ function endsTransaction(database: DatabaseSync): boolean {
     } catch {
       return false;
     }
-  }
-}
-
-function runAll(actions: readonly (() => void)[]): void {
-  const errors: unknown[] = [];
-  for (const action of actions) {
-    try {
-      action();
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0) {
-    throw new AggregateError(
-      errors,
-      "the transaction was committed, but an action after it failed",
-    );
   }
 }

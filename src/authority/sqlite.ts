@@ -1,15 +1,10 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import { Kysely } from "kysely";
-import type {
-  AnySqlDatabase,
-  AnySqlTransaction,
-  SqlDatabase,
-  SqlTransaction,
-} from "./sql-database.ts";
+import type { SqlDatabase } from "./sql-database.ts";
 import type { SqliteConnection } from "./sqlite-connection.ts";
 import { createSqliteConnection } from "./sqlite-connection.ts";
 import { createSqliteDialect } from "./sqlite-dialect.ts";
 import { openExclusive, openShared } from "./sqlite-file.ts";
+import { createTransactionScopes, databaseWithTables } from "./transaction-scopes.ts";
 import { createTurnQueue } from "./turn-queue.ts";
 
 /** How to open a SQLite database. */
@@ -44,23 +39,18 @@ export async function openSqlite<Tables>(options: SqliteOptions): Promise<SqlDat
   return createSqliteDatabase<Tables>(createSqliteConnection(file), { path, exclusive });
 }
 
-/** What runs inside `transaction`, and may not wait for the connection that the transaction has. */
-interface TransactionScope {
-  running: boolean;
-}
-
 function createSqliteDatabase<Tables>(
   connection: SqliteConnection,
   { path, exclusive }: { path: string; exclusive: boolean },
 ): SqlDatabase<Tables> {
   const queue = createTurnQueue();
-  const scopes = new AsyncLocalStorage<TransactionScope>();
+  const scopes = createTransactionScopes();
   let closing = false;
 
   const query = new Kysely<Tables>({
     dialect: createSqliteDialect({
       async take() {
-        refuseInsideTransaction();
+        scopes.refuseInside();
         if (closing) {
           throw new Error(`the database ${path} is closed`);
         }
@@ -83,41 +73,21 @@ function createSqliteDatabase<Tables>(
       return !closing && connection.isOpen;
     },
     query,
+    now: Date.now,
     withTables: <Other>() => databaseWithTables<Other>(database),
     async transaction(work) {
-      return query.transaction().execute(async (tx) => {
-        const scope: TransactionScope = { running: true };
-        const transaction: SqlTransaction<Tables> = {
-          database,
-          query: tx,
-          afterCommit(action) {
-            if (!scope.running) {
-              throw new Error("the transaction is over: the action came too late");
-            }
-            connection.afterCommit(action);
-          },
-          withTables: <Other>() => transactionWithTables<Other>(transaction),
-        };
-        try {
-          return await scopes.run(scope, () => work(transaction));
-        } finally {
-          scope.running = false;
-        }
-      });
+      return query
+        .transaction()
+        .execute((tx) =>
+          scopes.run({ database, query: tx, afterCommit: connection.afterCommit }, work),
+        );
     },
     close,
   };
   return database;
 
-  /** Such a caller would wait for itself, for ever. */
-  function refuseInsideTransaction(): void {
-    if (scopes.getStore()?.running) {
-      throw new Error("inside a transaction, use its own query: this would wait for it to end");
-    }
-  }
-
   async function close(): Promise<void> {
-    refuseInsideTransaction();
+    scopes.refuseInside();
     closing = true;
     await queue.enter();
     try {
@@ -126,14 +96,4 @@ function createSqliteDatabase<Tables>(
       queue.leave();
     }
   }
-}
-
-/** The one place where a database gets other table types: they exist at compile time only. */
-function databaseWithTables<Other>(database: AnySqlDatabase): SqlDatabase<Other> {
-  return database as SqlDatabase<Other>;
-}
-
-/** The same for a transaction. */
-function transactionWithTables<Other>(transaction: AnySqlTransaction): SqlTransaction<Other> {
-  return transaction as SqlTransaction<Other>;
 }
