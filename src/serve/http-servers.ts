@@ -78,14 +78,16 @@ export function createHttpServers(
   const adoptHttp2 = (socket: Socket) => {
     // HTTP/1 answers a peer that has ended its side; for HTTP/2 it is gone.
     socket.allowHalfOpen = false;
-    http2.once("session", (session: ServerHttp2Session) => {
+    const onSession = (session: ServerHttp2Session) => {
       const connection = new Http2Connection(session, socket, limits, (stream, flat) =>
         onExchange(new Http2Exchange(stream, flat, scheme)),
       );
       connections.set(socket, connection);
-    });
-    // Announces the session before it returns.
+    };
+    // The session is announced before emit returns, or never.
+    http2.once("session", onSession);
     http2.emit("connection", socket);
+    http2.off("session", onSession);
   };
 
   return {
@@ -96,6 +98,9 @@ export function createHttpServers(
       socket.on("error", () => {});
       socket.once("close", () => connections.delete(socket));
       return (protocol) => {
+        if (socket.destroyed) {
+          return;
+        }
         if (protocol === "http1") {
           http1.emit("connection", socket);
         } else {

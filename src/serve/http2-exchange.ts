@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Stream } from "node:http2";
+import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
@@ -80,10 +80,7 @@ export class Http2Exchange implements Exchange {
         this.#isAnswered = true;
         if (response.trailer !== undefined) {
           const { trailer } = response;
-          stream.once("wantTrailers", () => {
-            stream.sendTrailers(outgoingHeaders(trailer));
-            this.#stopUpload();
-          });
+          stream.once("wantTrailers", () => this.#sendTrailers(outgoingHeaders(trailer)));
         } else {
           stream.once("finish", () => this.#stopUpload());
         }
@@ -91,6 +88,17 @@ export class Http2Exchange implements Exchange {
       },
       fail: () => stream.close(constants.NGHTTP2_INTERNAL_ERROR),
     });
+  }
+
+  #sendTrailers(trailers: OutgoingHttpHeaders): void {
+    try {
+      this.#stream.sendTrailers(trailers);
+      this.#stopUpload();
+    } catch {
+      // Called by an event, where an error would end the process: trailers of a
+      // handler's own may be none that HTTP/2 allows, such as "connection".
+      this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   }
 
   /**

@@ -97,6 +97,9 @@ const abortedMs = 250;
 export async function serve<const S extends readonly AnyService[]>(
   options: ServeOptions<S>,
 ): Promise<Server> {
+  const host = checkedHost(options.host ?? "127.0.0.1");
+  assertPort(options.port);
+  assertCertificate(options.tls);
   const health = options.health === false ? undefined : createHealth();
   const services: readonly AnyService[] =
     health === undefined ? options.services : [...options.services, health.service];
@@ -119,7 +122,6 @@ export async function serve<const S extends readonly AnyService[]>(
     limits,
     alwaysServed: new Set(health?.service.policy.service.methods),
   });
-  const host = options.host ?? "127.0.0.1";
   const listener = await listen({
     port: options.port,
     host,
@@ -179,6 +181,27 @@ function closeOnAbort(
   }
   signal?.addEventListener("abort", onAbort, { once: true });
   closed.then(() => signal?.removeEventListener("abort", onAbort));
+}
+
+/** @throws TypeError if a host is empty, which Node takes for every address of the machine. */
+function checkedHost(host: unknown): string {
+  if (typeof host !== "string" || host === "") {
+    throw new TypeError('"host" must be an address or a name to listen on');
+  }
+  return host;
+}
+
+function assertPort(port: unknown): void {
+  if (typeof port !== "number" || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new TypeError(`"port" must be an integer from 0 to 65535, not ${port}`);
+  }
+}
+
+function assertCertificate(tls: ServeTls | undefined): void {
+  const hasPair = tls?.cert !== undefined && tls.key !== undefined;
+  if (tls !== undefined && !hasPair && tls.pfx === undefined && tls.SNICallback === undefined) {
+    throw new TypeError('"tls" needs "cert" and "key", or "pfx", or "SNICallback"');
+  }
 }
 
 /** A host as clients on this machine reach it. */

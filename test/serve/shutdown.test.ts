@@ -189,3 +189,12 @@ it("refuses what a guard refuses", async () => {
     '"services" must list at least one service',
   );
 });
+
+it.each([
+  [{ host: "" }, /^"host" must be/],
+  [{ port: -1 }, /^"port" must be/],
+  [{ port: Number.NaN }, /^"port" must be/],
+  [{ port: 65_536 }, /^"port" must be/],
+])("refuses to start with %j", async (options, message) => {
+  await expect(serveMailbox(options)).rejects.toThrow(message);
+});

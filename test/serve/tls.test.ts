@@ -136,3 +136,9 @@ it("rejects a certificate that is none, without showing the key", async () => {
   await expect(start).rejects.toThrow();
   await expect(start.catch((reason: unknown) => String(reason))).resolves.not.toContain("secret");
 });
+
+it("does not start without a certificate", async () => {
+  for (const tls of [{}, { cert: "c" }, { key: "k" }]) {
+    await expect(serveMailbox({ tls })).rejects.toThrow(/^"tls" needs "cert" and "key"/);
+  }
+});
