@@ -15,9 +15,9 @@ export type {
 export { spawnWithToken } from "./launch/child.ts";
 export type { LaunchInput } from "./launch/launch-input.ts";
 export { readLaunchInput } from "./launch/launch-input.ts";
+export type { PluginType } from "./launch/plugin-type.ts";
 export type {
   LaunchRequest,
-  PluginType,
   SuperExecEvent,
   SuperExecOptions,
 } from "./launch/superexec.ts";

@@ -9,7 +9,7 @@ import { transportTo } from "../../client/located-transport.ts";
 import type { Sha256Hasher } from "../objects/object-id.ts";
 import type { LoadedApp } from "../runtime/load-app.ts";
 import { readLaunchInput } from "./launch-input.ts";
-import type { PluginType } from "./superexec.ts";
+import type { PluginType } from "./plugin-type.ts";
 
 /** Options of {@link runAppProcess}. */
 export interface AppProcessOptions {

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { AppBundle } from "./bundle.ts";
-import type { PluginType } from "./superexec.ts";
+import type { PluginType } from "./plugin-type.ts";
 
 /** An app bundle on disk, ready to be imported. */
 export interface InstalledBundle {

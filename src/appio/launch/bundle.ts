@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type ConfigValues, flattenConfig } from "../runtime/config-values.ts";
 import { unpackArchive } from "./bundle-archive.ts";
-import type { PluginType } from "./superexec.ts";
+import type { PluginType } from "./plugin-type.ts";
 
 /**
  * An app bundle (Flower's FAB), read and checked: what `npm pack` makes of an app, whose package.json says in its

@@ -9,7 +9,7 @@ import { createOpenClient } from "../../client/open-client.ts";
 import { parseToken, type Token } from "../../policy/token.ts";
 import { clientAppIoPolicy, serverAppIoPolicy } from "../policy.ts";
 import { createRetry, type RetryOptions } from "../runtime/retry.ts";
-import type { PluginType } from "./superexec.ts";
+import type { PluginType } from "./plugin-type.ts";
 
 /** Where apps to launch are listed. */
 export interface LaunchService {

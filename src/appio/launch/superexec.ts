@@ -3,10 +3,8 @@ import type { Token } from "../../policy/token.ts";
 import { sleep } from "../runtime/sleep.ts";
 import type { ChildExit, ChildHandle } from "./child.ts";
 import { connectToLaunches, type LaunchClient, type LaunchService } from "./launch-client.ts";
+import type { PluginType } from "./plugin-type.ts";
 import { checkedPollInterval } from "./poll-interval.ts";
-
-/** Which kind of app a SuperExec starts: it decides the service that is polled. */
-export type PluginType = "serverapp" | "clientapp";
 
 /** What a launcher is told about the app to start. The token is not shown when this object is inspected. */
 export interface LaunchRequest {

@@ -13,9 +13,9 @@ import type { FoundObject } from "../state/objects.ts";
 import { type NodeCaller, NodeRefusal } from "./node-caller.ts";
 import { createNodeClaims, type NodeClaims } from "./node-claims.ts";
 import type { TreedMessage } from "./node-inbox.ts";
-import type { MessageRow, NodeLifetime, NodeTransaction } from "./node-lifetime.ts";
+import type { MessageRow, NodeLifetime } from "./node-lifetime.ts";
 import { isContentOf, nodeObjects } from "./node-objects.ts";
-import type { NodeTables } from "./node-tables.ts";
+import type { NodeTables, NodeTransaction } from "./node-tables.ts";
 
 /** A run as a ClientApp is given it. */
 export interface NodeRun {

@@ -6,8 +6,8 @@ import {
 } from "../../authority/index.ts";
 import { digestToken, type Token } from "../../policy/token.ts";
 import { type NodeCaller, NodeRefusal } from "./node-caller.ts";
-import type { NodeLifetime, NodeTransaction } from "./node-lifetime.ts";
-import type { NodeTables } from "./node-tables.ts";
+import type { NodeLifetime } from "./node-lifetime.ts";
+import type { NodeTables, NodeTransaction } from "./node-tables.ts";
 
 /** Who works for a run on this node: at most one ClientApp, for as long as its token lives. */
 export interface NodeClaims {

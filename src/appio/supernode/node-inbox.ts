@@ -12,9 +12,9 @@ import { type Run, RunSchema } from "../../../gen/flwr/proto/run_pb.ts";
 import { fromSqlInteger, type SqlDatabase, toSqlInteger } from "../../authority/index.ts";
 import type { FoundObject } from "../state/objects.ts";
 import type { NodeErrorCode } from "./error-reply.ts";
-import type { MessageRow, NodeLifetime, NodeTransaction } from "./node-lifetime.ts";
+import type { MessageRow, NodeLifetime } from "./node-lifetime.ts";
 import { isContentOf, nodeObjects } from "./node-objects.ts";
-import type { NodeTables } from "./node-tables.ts";
+import type { NodeTables, NodeTransaction } from "./node-tables.ts";
 
 /** A message with the tree of its objects. */
 export interface TreedMessage {

@@ -1,19 +1,11 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Selectable } from "kysely";
 import { MessageSchema, ObjectTreeSchema } from "../../../gen/flwr/proto/message_pb.ts";
-import {
-  type Authority,
-  fromSqlInteger,
-  type SqlTransaction,
-  toSqlInteger,
-} from "../../authority/index.ts";
+import { type Authority, fromSqlInteger, toSqlInteger } from "../../authority/index.ts";
 import { objectTree } from "../objects/object-tree.ts";
 import { makeErrorReply, type NodeErrorCode, stoppedResponding } from "./error-reply.ts";
 import { nodeObjects } from "./node-objects.ts";
-import type { NodeMessageTable, NodeTables } from "./node-tables.ts";
-
-/** A transaction on a node's state. */
-export type NodeTransaction = SqlTransaction<NodeTables>;
+import type { NodeMessageTable, NodeTransaction } from "./node-tables.ts";
 
 /** A stored instruction, with its reply if there is one. */
 export type MessageRow = Selectable<NodeMessageTable>;

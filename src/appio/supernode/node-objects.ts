@@ -8,7 +8,7 @@ import { releaseObject } from "../state/object-release.ts";
 import { announceTrees } from "../state/object-trees.ts";
 import { checkStructure, type FoundObject, findObject, keepContent } from "../state/objects.ts";
 import type { StateTables } from "../state/tables.ts";
-import type { NodeTransaction } from "./node-lifetime.ts";
+import type { NodeTransaction } from "./node-tables.ts";
 
 /**
  * The objects of a node's runs: the SuperLink's tables and rules (contract 7.6, per run), without its runs. No run

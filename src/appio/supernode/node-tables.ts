@@ -1,6 +1,6 @@
 import type { Generated } from "kysely";
 import { sql } from "kysely";
-import type { SqlSchema, SqlUint64 } from "../../authority/index.ts";
+import type { SqlSchema, SqlTransaction, SqlUint64 } from "../../authority/index.ts";
 import { createObjects } from "../state/schema.ts";
 
 /**
@@ -68,6 +68,9 @@ export interface NodeTables {
   node_message: NodeMessageTable;
   node_awaited: NodeAwaitedTable;
 }
+
+/** A transaction on a node's state. */
+export type NodeTransaction = SqlTransaction<NodeTables>;
 
 /** How the tables of {@link NodeTables} come about, and those of its objects, which are the SuperLink's. */
 export const nodeSchema: SqlSchema = {
