@@ -61,12 +61,7 @@ export {
   scalarsFromConfig,
 } from "./runtime/config-values.ts";
 export { type Context, contextFromProto, contextToProto } from "./runtime/context.ts";
-export {
-  Grid,
-  type GridCallOptions,
-  type GridOptions,
-  type SendAndReceiveOptions,
-} from "./runtime/grid.ts";
+export { Grid, type GridOptions } from "./runtime/grid.ts";
 export { type Heartbeat, type HeartbeatOptions, startHeartbeat } from "./runtime/heartbeat.ts";
 export type { LoadApp, LoadedApp } from "./runtime/load-app.ts";
 export {
@@ -84,6 +79,11 @@ export {
 export { type RunClientAppOptions, runClientApp } from "./runtime/run-client-app.ts";
 export { type RunServerAppOptions, runServerApp } from "./runtime/run-server-app.ts";
 export { isServerApp, ServerApp, type ServerAppMain } from "./runtime/server-app.ts";
+export type {
+  GridCallOptions,
+  SendAndReceiveOptions,
+  ServerAppGrid,
+} from "./runtime/server-app-grid.ts";
 export type { ServerAppOutcome } from "./runtime/server-app-outcome.ts";
 export { type Sleep, sleep } from "./runtime/sleep.ts";
 export {

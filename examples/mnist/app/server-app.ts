@@ -3,11 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   ConfigRecord,
   type Context,
-  type Grid,
   Message,
   type MetricRecord,
   RecordDict,
   ServerApp,
+  type ServerAppGrid,
 } from "countersign/appio";
 import { fromRecord, toRecord } from "./model-record.ts";
 import { averageModels, emptyModel, encodeModel, type Model } from "./softmax.ts";
@@ -47,7 +47,7 @@ export default new ServerApp().main(async (grid, context, { signal }) => {
 
 /** Sends all nodes the same instruction and returns the contents of their replies, each of which must come. */
 async function ask(
-  grid: Grid,
+  grid: ServerAppGrid,
   nodeIds: readonly bigint[],
   messageType: "train" | "evaluate",
   round: number,
@@ -82,7 +82,11 @@ function average(metrics: readonly MetricRecord[]): { accuracy: number; loss: nu
   return { accuracy: mean("accuracy"), loss: mean("loss") };
 }
 
-async function waitForNodes(grid: Grid, count: number, signal: AbortSignal): Promise<bigint[]> {
+async function waitForNodes(
+  grid: ServerAppGrid,
+  count: number,
+  signal: AbortSignal,
+): Promise<bigint[]> {
   for (;;) {
     const nodeIds = await grid.getNodeIds();
     if (nodeIds.length >= count) return nodeIds;

@@ -13,13 +13,12 @@ import { Message } from "../objects/message.ts";
 import { messageErrorCodes } from "../objects/message-error.ts";
 import type { CreateSha256 } from "../objects/object-id.ts";
 import { serverAppIoPolicy } from "../policy.ts";
+import { addressInstruction, superLinkNodeId } from "./address-instruction.ts";
 import { createObjectChannel, type ObjectChannel } from "./object-channel.ts";
 import { createRetry, type Retry } from "./retry.ts";
+import type { GridCallOptions, SendAndReceiveOptions, ServerAppGrid } from "./server-app-grid.ts";
 import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
 import { ObjectUnavailableError, type PullObjectsOptions } from "./transfer.ts";
-
-/** The node id of the SuperLink, for whom ServerApps speak. */
-export const superLinkNodeId = 1n;
 
 /** What a {@link Grid} needs. */
 export interface GridOptions {
@@ -51,18 +50,6 @@ export interface GridOptions {
   readonly random?: () => number;
 }
 
-/** Options of one of the grid's calls. */
-export interface GridCallOptions {
-  /** Ends the call. */
-  readonly signal?: AbortSignal;
-}
-
-/** Options of {@link Grid.sendAndReceive}. */
-export interface SendAndReceiveOptions extends GridCallOptions {
-  /** How long to wait for replies, in milliseconds. Default: for ever. */
-  readonly timeoutMs?: number;
-}
-
 /**
  * A ServerApp's way to the nodes of its run: sends instructions and collects
  * replies (Flower: Grid). Calls are repeated while the SuperLink is
@@ -76,7 +63,7 @@ export interface SendAndReceiveOptions extends GridCallOptions {
  * );
  * ```
  */
-export class Grid {
+export class Grid implements ServerAppGrid {
   /** The run. */
   readonly run: Run;
   readonly #options: Omit<GridOptions, "token">;
@@ -133,7 +120,9 @@ export class Grid {
   ): Promise<string[]> {
     const { maxChunkBytes, createSha256 } = this.#options;
     const known = new Map<ContentObject, DeflatedObject>();
-    const addressed = Array.from(messages, (message) => this.#address(message));
+    const addressed = Array.from(messages, (message) =>
+      addressInstruction(message, this.run.runId),
+    );
     const deflated = addressed.map((message) =>
       deflate(message, { maxChunkBytes, createSha256, known }),
     );
@@ -208,22 +197,6 @@ export class Grid {
       }
     }
     return replies;
-  }
-
-  /** The message as this run's ServerApp sends it, its id still blank. */
-  #address(message: Message): Message {
-    const { replyToMessageId, ttlSeconds } = message.metadata;
-    if (replyToMessageId !== "") {
-      throw new TypeError("a grid sends instructions, but one of the messages is a reply");
-    }
-    if (!(ttlSeconds > 0)) {
-      throw new TypeError(`a message must have time to live, not ${ttlSeconds} seconds`);
-    }
-    return message.withMetadata({
-      runId: this.run.runId,
-      srcNodeId: superLinkNodeId,
-      messageId: "",
-    });
   }
 
   async #pullReply(

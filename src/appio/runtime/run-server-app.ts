@@ -14,6 +14,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 import { startLogUploader } from "./log-uploader.ts";
 import type { Retry } from "./retry.ts";
 import { isServerApp, type ServerApp } from "./server-app.ts";
+import type { ServerAppGrid } from "./server-app-grid.ts";
 import {
   endOfServerApp,
   finalStatusOf,
@@ -117,7 +118,7 @@ async function runMain(
   { runId, client, lifetime, retry }: StartedRun,
   token: Token,
   app: ServerApp,
-  grid: Grid,
+  grid: ServerAppGrid,
   context: Context,
 ): Promise<void> {
   const { signal } = lifetime;

@@ -1,9 +1,9 @@
 import type { AppSignal } from "./app-lifetime.ts";
 import type { Context } from "./context.ts";
-import type { Grid } from "./grid.ts";
+import type { ServerAppGrid } from "./server-app-grid.ts";
 
 /** The main function of a {@link ServerApp}. What it resolves to is ignored. */
-export type ServerAppMain = (grid: Grid, context: Context, lifetime: AppSignal) => unknown;
+export type ServerAppMain = (grid: ServerAppGrid, context: Context, lifetime: AppSignal) => unknown;
 
 const serverAppMark: unique symbol = Symbol.for("countersign.ServerApp");
 
@@ -42,7 +42,7 @@ export class ServerApp {
    *
    * @throws TypeError when there is none; whatever it throws.
    */
-  async run(grid: Grid, context: Context, lifetime: AppSignal): Promise<void> {
+  async run(grid: ServerAppGrid, context: Context, lifetime: AppSignal): Promise<void> {
     if (this.#main === undefined) {
       throw new TypeError("this ServerApp has no main function: register one with main()");
     }
