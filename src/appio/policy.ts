@@ -122,23 +122,20 @@ export const signedClientAppIoPolicy = definePolicy(ClientAppIo, {
   getRun: anyOf([appToken, superExecKey]),
 });
 
-/**
- * Fleet, the API of SuperNodes. Every RPC is open: nodes are not authenticated,
- * so whoever reaches the port can act as any node.
- */
+/** Fleet, the API of SuperNodes: every call is signed by a node's key. */
 export const fleetPolicy = definePolicy(Fleet, {
-  registerNode: open,
-  activateNode: open,
-  deactivateNode: open,
-  unregisterNode: open,
-  sendNodeHeartbeat: open,
-  pullMessages: open,
-  pushMessages: open,
-  getRun: open,
-  getFab: open,
-  pushObject: open,
-  pullObject: open,
-  confirmMessageReceived: open,
+  registerNode: requires(superNodeKey),
+  activateNode: requires(superNodeKey),
+  deactivateNode: requires(superNode),
+  unregisterNode: requires(superNode),
+  sendNodeHeartbeat: requires(superNode),
+  pullMessages: requires(superNode),
+  pushMessages: requires(superNode),
+  getRun: requires(superNode),
+  getFab: requires(superNode),
+  pushObject: requires(superNode),
+  pullObject: requires(superNode),
+  confirmMessageReceived: requires(superNode),
 });
 
 /** Control, the operator's API of a SuperLink. */

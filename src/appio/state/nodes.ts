@@ -12,6 +12,10 @@ export interface Nodes {
    * node's, InvalidArgument if it is empty.
    */
   register(publicKey: Uint8Array): Promise<bigint>;
+  /** Registers a node for a key, unless the key is or was a node's: for keys that the operator knows. */
+  registerOnce(publicKey: Uint8Array): Promise<void>;
+  /** Returns the id of the node that is registered for a key; undefined if there is none, or not any more. */
+  idOf(publicKey: Uint8Array): Promise<bigint | undefined>;
   /**
    * Brings a registered or offline node online for two heartbeat intervals.
    *
@@ -59,25 +63,42 @@ export function createNodeState(core: StateCore): Nodes {
     }
     return core.now() + heartbeatPatience * intervalSeconds * 1000;
   };
+  /** Adds a node; undefined if its key is or was another node's. */
+  const insert = async (publicKey: Uint8Array): Promise<bigint | undefined> => {
+    if (publicKey.length === 0) {
+      throw new ConnectError("A public key must not be empty.", Code.InvalidArgument);
+    }
+    const nodeId = randomId();
+    const { numInsertedOrUpdatedRows } = await query
+      .insertInto("node")
+      .values({
+        node_id: toSqlInteger(nodeId),
+        public_key: publicKey,
+        registered_at: core.now(),
+      })
+      .onConflict((conflict) => conflict.column("public_key").doNothing())
+      .executeTakeFirstOrThrow();
+    return numInsertedOrUpdatedRows === 0n ? undefined : nodeId;
+  };
   return {
     async register(publicKey) {
-      if (publicKey.length === 0) {
-        throw new ConnectError("A public key must not be empty.", Code.InvalidArgument);
-      }
-      const nodeId = randomId();
-      const { numInsertedOrUpdatedRows } = await query
-        .insertInto("node")
-        .values({
-          node_id: toSqlInteger(nodeId),
-          public_key: publicKey,
-          registered_at: core.now(),
-        })
-        .onConflict((conflict) => conflict.column("public_key").doNothing())
-        .executeTakeFirstOrThrow();
-      if (numInsertedOrUpdatedRows === 0n) {
+      const nodeId = await insert(publicKey);
+      if (nodeId === undefined) {
         throw precondition("Public key is already in use.");
       }
       return nodeId;
+    },
+    async registerOnce(publicKey) {
+      await insert(publicKey);
+    },
+    async idOf(publicKey) {
+      const node = await query
+        .selectFrom("node")
+        .select("node_id")
+        .where("public_key", "=", publicKey)
+        .where("unregistered_at", "is", null)
+        .executeTakeFirst();
+      return node && fromSqlInteger(node.node_id);
     },
     async activate(publicKey, heartbeatIntervalSeconds) {
       const online_until = onlineUntil(heartbeatIntervalSeconds);

@@ -33,8 +33,11 @@ export interface Runs {
   find(runId: bigint): Promise<Run | undefined>;
   /** Returns the runs of these ids, or all of them when none is named; newest first. */
   list(runIds?: readonly bigint[]): Promise<Run[]>;
-  /** Returns the ids of the runs that {@link Runs.claim} would grant, oldest first. */
-  listClaimable(): Promise<bigint[]>;
+  /**
+   * Returns the ids of the runs that {@link Runs.claim} would grant, oldest
+   * first; with `runTypes`, of those types only.
+   */
+  listClaimable(runTypes?: readonly string[]): Promise<bigint[]>;
   /**
    * Claims a pending run for the caller: moves it to starting and issues its
    * token, both or neither. Undefined for every other run, unknown ones included.
@@ -93,15 +96,18 @@ export function createRunState(core: StateCore): Runs {
       }
       return found.toSorted((a, b) => Number(b.sequence - a.sequence)).map(toRun);
     },
-    async listClaimable() {
+    async listClaimable(runTypes) {
       await applyExpiry(core);
-      const rows = await core.database.query
+      const claimable = core.database.query
         .selectFrom("run")
         .select("run_id")
         .where("starting_at", "is", null)
         .where("finished_at", "is", null)
-        .orderBy("sequence")
-        .execute();
+        .orderBy("sequence");
+      const rows = await (runTypes === undefined
+        ? claimable
+        : claimable.where("run_type", "in", runTypes)
+      ).execute();
       return rows.map(({ run_id }) => fromSqlInteger(run_id));
     },
     claim: (runId) => transact(core, (tx) => claimRun(core, tx, runId)),

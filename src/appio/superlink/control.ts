@@ -41,13 +41,15 @@ export function controlService(state: LinkState, options: ControlOptions) {
   return service(
     controlPolicy,
     {
-      async startRuns({ fab, overrideConfig, count, runType, federationOptions }) {
+      async startRuns({ fab, fabId, fabVersion, overrideConfig, count, runType, ...more }) {
         const runIds = await runs.create({
           fab,
+          fabId,
+          fabVersion,
           overrideConfig,
           count: count === 0 ? 1 : count,
           runType: runType === "" ? "serverapp" : runType,
-          federationOptions: toConfigRecord(federationOptions),
+          federationOptions: toConfigRecord(more.federationOptions),
         });
         return { runIds };
       },

@@ -14,34 +14,48 @@ const reconnectSeconds = 5n;
 /** The key of a refused reply in a response's results: what Flower's servers write there. */
 const refusedReply = "None";
 
-/** Fleet on a SuperLink's state: the API of SuperNodes. Its policy says who may call it. */
+/** Options of {@link fleetService}. */
+export interface FleetOptions extends InlineSizeOptions {
+  /**
+   * Whether nodes may register and unregister themselves. Default: true; false
+   * where the operator registers their keys.
+   */
+  readonly selfRegistration?: boolean;
+}
+
+/**
+ * Fleet on a SuperLink's state: the API of SuperNodes. RPCs act for the node
+ * whose key has signed the call, whatever the request says.
+ */
 export function fleetService(
   state: LinkState,
-  { maxInlineBytes = defaultMaxInlineBytes }: InlineSizeOptions = {},
+  { maxInlineBytes = defaultMaxInlineBytes, selfRegistration = true }: FleetOptions = {},
 ) {
   const { runs, inputs, nodes, instructions, replies, objects } = state;
   return service(
     fleetPolicy,
     {
-      async registerNode({ publicKey }) {
-        return { nodeId: await nodes.register(publicKey) };
+      async registerNode(_request, { caller }) {
+        assertSelfRegistration(selfRegistration);
+        return { nodeId: await nodes.register(caller.publicKey) };
       },
-      async activateNode({ publicKey, heartbeatInterval }) {
-        return { nodeId: await nodes.activate(publicKey, heartbeatInterval) };
+      async activateNode({ heartbeatInterval }, { caller }) {
+        return { nodeId: await nodes.activate(caller.publicKey, heartbeatInterval) };
       },
-      async deactivateNode({ nodeId }) {
-        await nodes.deactivate(nodeId);
+      async deactivateNode(_request, { caller }) {
+        await nodes.deactivate(caller.nodeId);
         return {};
       },
-      async unregisterNode({ nodeId }) {
-        await nodes.unregister(nodeId);
+      async unregisterNode(_request, { caller }) {
+        assertSelfRegistration(selfRegistration);
+        await nodes.unregister(caller.nodeId);
         return {};
       },
-      async sendNodeHeartbeat({ node, heartbeatInterval }) {
-        return { success: await nodes.heartbeat(node?.nodeId ?? 0n, heartbeatInterval) };
+      async sendNodeHeartbeat({ heartbeatInterval }, { caller }) {
+        return { success: await nodes.heartbeat(caller.nodeId, heartbeatInterval) };
       },
-      async pullMessages({ node }) {
-        const taken = await instructions.take(node?.nodeId ?? 0n);
+      async pullMessages(_request, { caller }) {
+        const taken = await instructions.take(caller.nodeId);
         return taken === undefined
           ? {}
           : { messagesList: [taken.message], messageObjectTrees: [taken.tree] };
@@ -98,4 +112,12 @@ export function fleetService(
     },
     { readMaxBytes: { pushObject: maxInlineBytes, pushMessages: maxMessagesBytes } },
   );
+}
+
+/** @throws ConnectError FailedPrecondition, as Flower's SuperLink does where it knows its nodes. */
+function assertSelfRegistration(isAllowed: boolean): void {
+  if (!isAllowed) {
+    const text = "The operator of this SuperLink registers its nodes.";
+    throw new ConnectError(text, Code.FailedPrecondition);
+  }
 }

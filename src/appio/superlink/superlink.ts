@@ -5,12 +5,15 @@ import type { DecisionCount, DecisionEvent } from "../../guard/decisions.ts";
 import { digestToken, type Token } from "../../policy/token.ts";
 import { refusal } from "../../policy/verifier.ts";
 import { type Server, serve } from "../../serve/serve.ts";
+import { readPublicKey } from "../credentials/public-key.ts";
+import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
+import { createSuperNodeVerifiers } from "../credentials/super-node-verifier.ts";
 import { fleetPolicy, serverAppIoPolicy } from "../policy.ts";
 import { createLinkState, type LinkState } from "../state/link-state.ts";
 import { controlService } from "./control.ts";
 import { fleetService } from "./fleet.ts";
 import { defaultMaxInlineBytes } from "./message-sizes.ts";
-import { serverAppIoService } from "./server-app-io.ts";
+import { serverAppIoService, signedServerAppIoService } from "./server-app-io.ts";
 
 /** How to start a SuperLink. */
 export interface SuperLinkOptions {
@@ -21,6 +24,17 @@ export interface SuperLinkOptions {
    * header `countersign-operator-token`. Only its digest is kept.
    */
   readonly operatorToken: Token;
+  /**
+   * Public keys of the SuperNodes that may join, as PEM or OpenSSH lines. They
+   * are registered here; no node registers itself then, and no other key is
+   * accepted. Default: a node with any key of its own registers itself.
+   */
+  readonly superNodeKeys?: readonly string[];
+  /**
+   * Who may launch apps. Default: whoever reaches the port of ServerAppIo can
+   * claim a pending run.
+   */
+  readonly superExecAuth?: SuperExecAuth;
   /** Address to listen on. Default: `127.0.0.1`. */
   readonly host?: string;
   /** Port of ServerAppIo, 0 for any free one. Default: 9091. */
@@ -57,12 +71,18 @@ export interface SuperLink extends AsyncDisposable {
 
 /**
  * Starts a SuperLink: the state in one SQLite file, and ServerAppIo, Fleet and
- * Control on a port each. Fleet is open to whoever reaches its port.
+ * Control on a port each. Nodes sign their calls to Fleet; SuperExecs sign theirs
+ * where `superExecAuth` says so.
  *
- * @throws TypeError if an option is wrong; Error if the file or a port is taken.
+ * @throws TypeError if an option is wrong, such as a key that cannot be read; Error if the file or a port is taken.
  */
 export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLink> {
   const now = options.now ?? Date.now;
+  const { superExecAuth } = options;
+  const superExecKey = superExecAuth && createSuperExecVerifier({ ...superExecAuth, now });
+  const knownKeys = options.superNodeKeys?.map(
+    (key, index) => readPublicKey(key, `"superNodeKeys": key ${index + 1}`).pem,
+  );
   const database = await openSqlite({ path: options.databasePath });
   const servers: Server[] = [];
   const stopping = new AbortController();
@@ -73,24 +93,44 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
   try {
     const authority = await createAuthority({ database, now });
     const state = await createLinkState({ database, authority, now });
+    for (const pem of knownKeys ?? []) {
+      await state.nodes.registerOnce(Buffer.from(pem));
+    }
     const counters = () => addUp(servers.flatMap((server) => server.counters()));
     const { maxInlineBytes = defaultMaxInlineBytes, logPollMs = 500 } = options;
     const shared = {
       ...(options.host === undefined ? {} : { host: options.host }),
       ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),
     };
-    const serverAppIo = await serve({
+    const serverAppIoServer = {
       ...shared,
-      services: [serverAppIoService(state, authority, { maxInlineBytes })],
-      verifiers: { appToken: authority.verifier },
       port: options.serverAppIoPort ?? 9091,
       limits: { exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat] },
-    });
+    };
+    const appToken = authority.verifier;
+    const serverAppIo =
+      superExecKey === undefined
+        ? await serve({
+            ...serverAppIoServer,
+            services: [serverAppIoService(state, authority, { maxInlineBytes })],
+            verifiers: { appToken },
+          })
+        : await serve({
+            ...serverAppIoServer,
+            services: [signedServerAppIoService(state, authority, { maxInlineBytes })],
+            verifiers: { appToken, superExecKey },
+          });
     servers.push(serverAppIo);
     const fleet = await serve({
       ...shared,
-      services: [fleetService(state, { maxInlineBytes })],
-      verifiers: {},
+      services: [
+        fleetService(state, { maxInlineBytes, selfRegistration: knownKeys === undefined }),
+      ],
+      verifiers: createSuperNodeVerifiers({
+        findNode: (publicKey) => state.nodes.idOf(publicKey),
+        ...(knownKeys === undefined ? {} : { knownKeys }),
+        now,
+      }),
       port: options.fleetPort ?? 9092,
       limits: { exemptFromShedding: [fleetPolicy.service.method.sendNodeHeartbeat] },
     });

@@ -33,6 +33,30 @@ describe("nodes", () => {
     });
   });
 
+  it("are found by their keys for as long as they are registered", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const nodeId = await nodes.register(key);
+    expect(await nodes.idOf(key)).toBe(nodeId);
+    expect(await nodes.idOf(otherKey)).toBeUndefined();
+    await nodes.unregister(nodeId);
+    expect(await nodes.idOf(key)).toBeUndefined();
+  });
+
+  it("are registered once for a key that the operator knows", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    await nodes.registerOnce(key);
+    const nodeId = await nodes.idOf(key);
+    expect(nodeId).toBeGreaterThan(1n);
+    await nodes.registerOnce(key);
+    expect(await nodes.idOf(key)).toBe(nodeId);
+    expect(await nodes.activate(key, 30)).toBe(nodeId);
+    await nodes.unregister(nodeId ?? 0n);
+    await nodes.registerOnce(key);
+    expect(await nodes.idOf(key), "what was unregistered stays so").toBeUndefined();
+  });
+
   it("are activated when registered or offline, and not when online", async () => {
     await using world = await createWorld();
     const { nodes } = world.state;

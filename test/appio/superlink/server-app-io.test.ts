@@ -8,6 +8,7 @@ import { createSuperLinkWorld, failureOf } from "./world.ts";
 
 type World = Awaited<ReturnType<typeof createSuperLinkWorld>>;
 type App = ReturnType<World["app"]>;
+type Fleet = ReturnType<World["fleet"]>;
 
 const superLinkNode = { nodeId: 1n };
 const refused = { code: Code.Unauthenticated, text: "Authentication failed." };
@@ -38,15 +39,15 @@ async function send(app: App, draft: Draft): Promise<void> {
 }
 
 /** Pushes a reply and its objects as a SuperNode does. */
-async function answer(runId: bigint, draft: Draft): Promise<void> {
-  const { objectsToPush } = await world.fleet.pushMessages({
+async function answer(fleet: Fleet, runId: bigint, draft: Draft): Promise<void> {
+  const { objectsToPush } = await fleet.pushMessages({
     messagesList: [draft.message],
     messageObjectTrees: [draft.tree],
     clientappRuntimeList: [0.5],
   });
   for (const [objectId, objectContent] of contentsOf(draft.object)) {
     if (objectsToPush.includes(objectId)) {
-      await world.fleet.pushObject({ runId, objectId, objectContent });
+      await fleet.pushObject({ runId, objectId, objectContent });
     }
   }
 }
@@ -217,25 +218,25 @@ describe("federation options", () => {
 describe("messages", () => {
   it("go to the node and back, once each way", async () => {
     const { runId, app } = await world.runningRun();
-    const nodeId = await world.onlineNode();
+    const { nodeId, fleet } = await world.onlineNode();
     expect((await app.getNodes({})).nodes).toMatchObject([{ nodeId }]);
     const instruction = drafts.instruction(runId, nodeId);
     await send(app, instruction);
 
-    const pulled = await world.fleet.pullMessages({ node: { nodeId } });
+    const pulled = await fleet.pullMessages({ node: { nodeId } });
     expect(pulled.messagesList).toEqual([instruction.message]);
     expect(pulled.messageObjectTrees).toEqual([instruction.tree]);
-    expect((await world.fleet.pullMessages({ node: { nodeId } })).messagesList).toEqual([]);
+    expect((await fleet.pullMessages({ node: { nodeId } })).messagesList).toEqual([]);
     const contents = new Map<string, Uint8Array>();
     for (const [objectId] of contentsOf(instruction.object)) {
-      const found = await world.fleet.pullObject({ runId, objectId });
+      const found = await fleet.pullObject({ runId, objectId });
       contents.set(objectId, found.objectContent);
     }
     expect(inflateMessage(instruction.id, contents).hasContent()).toBe(true);
-    await world.fleet.confirmMessageReceived({ runId, messageObjectId: instruction.id });
+    await fleet.confirmMessageReceived({ runId, messageObjectId: instruction.id });
 
     const reply = drafts.reply(instruction);
-    await answer(runId, reply);
+    await answer(fleet, runId, reply);
     const asked = { messageIds: [instruction.id] };
     const first = await app.pullMessages(asked);
     expect(first.messagesList, "case 42").toEqual([reply.message]);
@@ -290,7 +291,8 @@ describe("objects", () => {
 
   it("may be larger than other requests", async () => {
     const { runId, app } = await world.runningRun();
-    const draft = drafts.instruction(runId, await world.onlineNode(), {
+    const { nodeId, fleet } = await world.onlineNode();
+    const draft = drafts.instruction(runId, nodeId, {
       content: model(5_000_000),
     });
     await send(app, draft);
@@ -298,7 +300,7 @@ describe("objects", () => {
     const [objectId, content] = chunks[0] ?? ["", new Uint8Array()];
     const found = await app.pullObject({ node: superLinkNode, objectId });
     expect(Buffer.compare(found.objectContent, content)).toBe(0);
-    const pulled = await world.fleet.pullObject({ runId, objectId });
+    const pulled = await fleet.pullObject({ runId, objectId });
     expect(pulled.objectContent.length).toBeGreaterThan(5_000_000);
   });
 });

@@ -1,20 +1,22 @@
+import type { KeyObject } from "node:crypto";
 import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Control } from "../../../gen/countersign/control/v1/control_pb.ts";
-import { Fleet } from "../../../gen/flwr/proto/fleet_pb.ts";
 import { ServerAppIo } from "../../../gen/flwr/proto/serverappio_pb.ts";
-import { controlPolicy, serverAppIoPolicy } from "../../../src/appio/policy.ts";
-import { startSuperLink } from "../../../src/appio/superlink/superlink.ts";
+import { signAsSuperNode } from "../../../src/appio/credentials/super-node-signer.ts";
+import { controlPolicy, fleetPolicy, serverAppIoPolicy } from "../../../src/appio/policy.ts";
+import { type SuperLinkOptions, startSuperLink } from "../../../src/appio/superlink/superlink.ts";
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
 import { transportTo } from "../../../src/client/located-transport.ts";
 import { parseToken, type Token } from "../../../src/policy/token.ts";
+import { newKey } from "../credentials/keys.ts";
 import { createClock, fabBytes } from "../state/world.ts";
 
 /** The operator's token in these tests. */
 export const operator = parseToken("operator-of-the-tests");
 
 /** A SuperLink on free ports, in memory, and clients of all of its services. */
-export async function createSuperLinkWorld() {
+export async function createSuperLinkWorld(options: Partial<SuperLinkOptions> = {}) {
   const clock = createClock();
   const link = await startSuperLink({
     databasePath: ":memory:",
@@ -24,6 +26,7 @@ export async function createSuperLinkWorld() {
     controlPort: 0,
     logPollMs: 10,
     now: clock.now,
+    ...options,
   });
   const to = (baseUrl: string) => transportTo(createGrpcTransport, { baseUrl });
   const world = {
@@ -33,7 +36,14 @@ export async function createSuperLinkWorld() {
     /** ServerAppIo for the process that holds a run's token. */
     app: (appToken: Token) =>
       createAuthenticatedClient(serverAppIoPolicy, to(link.serverAppIoUrl), { appToken }),
-    fleet: createClient(Fleet, to(link.fleetUrl)),
+    /** Fleet for the holder of a key. */
+    fleet(privateKey: KeyObject) {
+      const sign = signAsSuperNode(privateKey);
+      const credentials = { superNodeKey: sign, superNode: sign };
+      return createAuthenticatedClient(fleetPolicy, to(link.fleetUrl), credentials, {
+        now: clock.now,
+      });
+    },
     control: createAuthenticatedClient(controlPolicy, to(link.controlUrl), {
       operatorToken: operator,
     }),
@@ -53,10 +63,12 @@ export async function createSuperLinkWorld() {
       await run.app.pullAppInputs({});
       return run;
     },
-    async onlineNode(): Promise<bigint> {
-      const publicKey = crypto.getRandomValues(new Uint8Array(32));
-      await world.fleet.registerNode({ publicKey });
-      return (await world.fleet.activateNode({ publicKey, heartbeatInterval: 1800 })).nodeId;
+    /** A node that is online for an hour, and Fleet for it. */
+    async onlineNode() {
+      const fleet = world.fleet(newKey());
+      await fleet.registerNode({});
+      const { nodeId } = await fleet.activateNode({ heartbeatInterval: 1800 });
+      return { nodeId, fleet };
     },
     [Symbol.asyncDispose]: () => link.close(),
   };
