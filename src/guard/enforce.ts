@@ -50,7 +50,11 @@ export function createEnforcer(options: EnforceOptions): Interceptor {
   };
 }
 
-/** @throws ConnectError if the gate left no verdict for exactly this RPC. */
+/**
+ * Returns the verdict that the gate left for exactly this RPC.
+ *
+ * @throws ConnectError, the one refusal, if there is none; it is counted.
+ */
 export function verdictOf(
   verdict: Verdict | undefined,
   method: DescMethod,

@@ -141,7 +141,12 @@ function isHandler(value: unknown): value is AnyHandler {
 /** The largest message that the gRPC framing can announce, in bytes. */
 const maxMessageBytes = 0xffffffff;
 
-/** @throws TypeError if the value is not a whole number of bytes from 1 to 4 GiB - 1. */
+/**
+ * Returns the size of a message, given by a user for an option.
+ *
+ * @throws TypeError naming the option, if the value is not a whole number of
+ * bytes from 1 to 4 GiB - 1.
+ */
 export function checkedSize(option: string, value: unknown): number {
   if (
     typeof value !== "number" ||

@@ -79,6 +79,7 @@ export function write(message: Message, field: DescField, value: ClaimValue): vo
   }
 }
 
+/** Tells whether a field's value is the verified one; of secrets in a time that does not depend on them. */
 export function equals(value: unknown, bound: Bound): boolean {
   if (value instanceof Uint8Array) {
     return bound.value instanceof Uint8Array && sameBytes(value, bound.value);

@@ -27,7 +27,11 @@ export function decodeLeaf<Desc extends DescMessage, T>(
   }
 }
 
-/** @throws InflateError if an object that never has children has some. */
+/**
+ * Checks an object that never has children.
+ *
+ * @throws InflateError if it has some.
+ */
 export function expectNoChildren(
   type: ObjectType,
   childIds: readonly string[],

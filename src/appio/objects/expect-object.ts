@@ -31,7 +31,11 @@ export function parseForInflation(content: Uint8Array): ParsedObject {
   }
 }
 
-/** @throws InflateError if the children are not exactly those of the head and of the body. */
+/**
+ * Checks that the children are exactly those of the head and of the body.
+ *
+ * @throws InflateError if they are not.
+ */
 export function expectSameIds(
   type: ObjectType,
   headIds: readonly string[],

@@ -69,6 +69,11 @@ export function createObjectState(core: StateCore): Objects {
   };
 }
 
+/**
+ * Checks that content is the object of its id and has the form of one.
+ *
+ * @throws ConnectError FailedPrecondition if not.
+ */
 export function checkStructure(content: Uint8Array, objectId: string): void {
   try {
     assertObjectStructure(content, objectId);
@@ -135,6 +140,7 @@ export async function keepContent(
     .execute();
 }
 
+/** Finds an object that a run announced; its content is undefined until the run has pushed it. */
 export async function findObject(
   tx: StateTransaction,
   runId: SqlUint64,

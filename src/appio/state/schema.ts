@@ -124,6 +124,7 @@ async function createMessages(db: Kysely<unknown>, engine: SqlEngine, bytes: Byt
     .execute();
 }
 
+/** Creates the tables of the objects, which a SuperLink and a node have alike. */
 export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
   await db.schema
     .createTable("run_object")
