@@ -5,6 +5,7 @@ import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
 import { serve } from "../../serve/serve.ts";
 import { assertSigningKey } from "../credentials/private-key.ts";
+import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
 import { checkedPollInterval } from "../launch/poll-interval.ts";
 import type { ConfigValues } from "../runtime/config-values.ts";
 import {
@@ -14,7 +15,7 @@ import {
 } from "../runtime/heartbeat.ts";
 import type { RetryOptions } from "../runtime/retry.ts";
 import type { PullObjectsOptions } from "../runtime/transfer.ts";
-import { clientAppIoService } from "./client-app-io.ts";
+import { clientAppIoService, signedClientAppIoService } from "./client-app-io.ts";
 import { connectToFleet, type FleetLink } from "./fleet-link.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import { createBell, runLoops } from "./node-loops.ts";
@@ -34,6 +35,8 @@ export interface SuperNodeOptions {
    * Default: a new key on P-384, which the node registers, and unregisters at its end.
    */
   readonly privateKey?: KeyObject;
+  /** Who may launch ClientApps. Default: whoever reaches the port of ClientAppIo. */
+  readonly superExecAuth?: SuperExecAuth;
   /** Port of ClientAppIo; 0 lets the system choose. Default: 9094. */
   readonly clientAppIoPort?: number;
   /** Host that ClientAppIo listens on. Default: 127.0.0.1. */
@@ -92,6 +95,8 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   );
   const privateKey = options.privateKey ?? (await newPrivateKey());
   const publicKey = new TextEncoder().encode(assertSigningKey(privateKey, '"privateKey"').pem);
+  const superExecKey =
+    options.superExecAuth && createSuperExecVerifier({ ...options.superExecAuth, now });
   const stopping = new AbortController();
   const signal = AbortSignal.any([stopping.signal, ...(options.signal ? [options.signal] : [])]);
   let failure: Error | undefined;
@@ -109,12 +114,20 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const bell = createBell(signal);
   const { inbox, apps } = await createNodeState({ database, authority, now, onReply: bell.ring });
 
-  const server = await serve({
-    services: [clientAppIoService({ apps, authority })],
-    verifiers: { appToken: authority.verifier },
-    port: options.clientAppIoPort ?? 9094,
-    host: options.host ?? "127.0.0.1",
-  });
+  const where = { port: options.clientAppIoPort ?? 9094, host: options.host ?? "127.0.0.1" };
+  const appToken = authority.verifier;
+  const server =
+    superExecKey === undefined
+      ? await serve({
+          ...where,
+          services: [clientAppIoService({ apps, authority })],
+          verifiers: { appToken },
+        })
+      : await serve({
+          ...where,
+          services: [signedClientAppIoService({ apps, authority })],
+          verifiers: { appToken, superExecKey },
+        });
   opened.defer(() => server.close());
 
   const fleet = connectToFleet({
