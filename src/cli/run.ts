@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { Argument, Command, Option } from "commander";
+import type { BundleDescription } from "../appio/launch/bundle-description.ts";
 import {
   type ConfigValues,
   fuseConfig,
@@ -22,7 +23,12 @@ interface RunOptions extends ControlOptions {
 export function runCommand(): Command {
   const command = new Command("run")
     .description("Create pending runs of an app bundle; a SuperExec then starts them.")
-    .addArgument(new Argument("<bundle>", "app bundle: what npm pack makes of an app"))
+    .addArgument(
+      new Argument(
+        "<bundle>",
+        "app bundle: what npm pack makes of an app, or flwr build of one in Python",
+      ),
+    )
     .addOption(new Option("--count <n>", "how many runs").argParser(parseCount).default(1))
     .addOption(
       new Option(
@@ -44,10 +50,12 @@ export function runCommand(): Command {
     .option("--json", "print JSON");
   return withControlOptions(command).action(async (file: string, options: RunOptions) => {
     const fab = await readBundleFile(file);
-    await checkConfig(fab, options.runConfig ?? {});
+    const { name, version } = await describe(fab, options.runConfig ?? {});
     const { runIds } = await askControl(options, (control) =>
       control.startRuns({
         fab,
+        fabId: name,
+        fabVersion: version,
         count: options.count,
         runType: options.runType,
         overrideConfig: scalarsFromConfig(options.runConfig ?? {}),
@@ -67,8 +75,10 @@ async function readBundleFile(file: string): Promise<Uint8Array> {
   }
 }
 
-/** A misspelt key would let the run fail only when it starts, so it is found here. */
-async function checkConfig(fab: Uint8Array, overrides: ConfigValues): Promise<void> {
-  const { readBundle } = await import("../appio/launch/bundle.ts");
-  fuseConfig((await readBundle(fab)).config, overrides);
+/** Reads what the bundle says of itself. A misspelt key would let the run fail only when it starts, so it is found here. */
+async function describe(fab: Uint8Array, overrides: ConfigValues): Promise<BundleDescription> {
+  const { describeBundle } = await import("../appio/launch/bundle-description.ts");
+  const description = await describeBundle(fab);
+  fuseConfig(description.config, overrides);
+  return description;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { appBundle } from "../appio/launch/archive.ts";
+import { flowerArchive, flowerManifest } from "../appio/launch/flower-archive.ts";
 import { run, type Started, start } from "./command-line.ts";
 
 /** Asks every node for its own name and logs the answers; with "wait" it then waits to be stopped. */
@@ -90,8 +91,25 @@ test("runs go through SuperLink, SuperNode and the SuperExecs they start", async
   const { stdout } = await run(["ls", ...operator]);
   expect(stdout).toMatch(/^RUN +TYPE +APP +STATUS/);
   for (const runId of runIds) {
-    expect(stdout).toMatch(new RegExp(`^${runId} +serverapp .* finished: completed `, "m"));
+    expect(stdout).toMatch(
+      new RegExp(`^${runId} +serverapp +test-app 1\\.0\\.0 +finished: completed `, "m"),
+    );
   }
+});
+
+test("a Flower App Bundle makes a run that is named after it", async () => {
+  const file = join(directory, "app.fab");
+  await writeFile(file, flowerArchive(flowerManifest));
+  // No SuperExec launches a simulation here, so the run stays as it was made.
+  const options = ["--run-type", "simulation", "--run-config", "num-rounds=5"];
+  const { stdout } = await run(["run", file, ...options, ...operator]);
+  expect(await statusOf(stdout.trim())).toMatchObject({
+    app: "some-publisher/flower-app",
+    version: "1.2.3",
+    status: "pending",
+  });
+  const misspelt = await run(["run", file, "--run-config", "num-round=5", ...operator]);
+  expect(misspelt.stderr).toContain('"num-round" is not in the app\'s default config');
 });
 
 test("stop ends a running run; its app process goes, and a second stop changes nothing", async () => {

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
 import { type Context, ContextSchema } from "../../../gen/flwr/proto/message_pb.ts";
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
-import { readBundle } from "../launch/bundle.ts";
+import { describeBundle } from "../launch/bundle-description.ts";
 import {
   type ConfigValues,
   configFromScalars,
@@ -102,11 +102,11 @@ async function ensureRun(
   await inbox.addRun({ run, fab, context });
 }
 
-/** The bundle's defaults with the run's overrides; the overrides alone for a bundle that is not of our making. */
+/** The bundle's defaults with the run's overrides; the overrides alone for a bundle of unknown making. */
 async function runConfigOf(run: Run, fab: Fab): Promise<Context["runConfig"]> {
   let defaults: ConfigValues;
   try {
-    defaults = (await readBundle(fab.content)).config;
+    defaults = (await describeBundle(fab.content)).config;
   } catch {
     return run.overrideConfig;
   }

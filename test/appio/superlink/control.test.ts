@@ -42,6 +42,16 @@ describe("the operator's API", () => {
     expect((await world.control.listRuns({ runIds: [5n] })).runs).toEqual([]);
   });
 
+  it("keeps what the operator says of the bundle, by which Flower's ClientApps find it", async () => {
+    const { runIds } = await world.control.startRuns({
+      fab,
+      fabId: "publisher/app",
+      fabVersion: "1.2.3",
+    });
+    const { runs } = await world.control.listRuns({ runIds });
+    expect(runs[0]).toMatchObject({ fabId: "publisher/app", fabVersion: "1.2.3" });
+  });
+
   it("takes a bundle of 10 MiB and no more", async () => {
     await world.control.startRuns({ fab: new Uint8Array(10_485_760) });
     expect(

@@ -23,6 +23,7 @@ import { createOpenClient } from "../../../src/client/open-client.ts";
 import { digestToken, parseToken } from "../../../src/policy/token.ts";
 import { serve } from "../../../src/serve/serve.ts";
 import { archive } from "../launch/archive.ts";
+import { flowerArchive, flowerManifest } from "../launch/flower-archive.ts";
 import { createWorld } from "../state/world.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -124,20 +125,25 @@ async function appOf(node: Awaited<ReturnType<typeof nodeOf>>, runId: bigint) {
   return { token, app };
 }
 
-/** A running run of a bundle whose defaults are a learning rate of 0.1 and 2 layers. */
-async function runOf(
-  link: SuperLink,
-  overrides: Record<string, Scalar["scalar"]>,
-): Promise<bigint> {
+/** A bundle whose defaults are a learning rate of 0.1 and 2 layers. */
+function configuredBundle(): Uint8Array {
   const countersign = {
     clientapp: "./app.js",
     config: { "learning-rate": 0.1, model: { layers: 2 } },
   };
   const manifest = { name: "app", version: "1.0.0", countersign };
-  const fab = archive([
+  return archive([
     { path: "package/package.json", content: JSON.stringify(manifest) },
     { path: "package/app.js", content: "" },
   ]);
+}
+
+/** A running run of a bundle. */
+async function runOf(
+  link: SuperLink,
+  overrides: Record<string, Scalar["scalar"]>,
+  fab = configuredBundle(),
+): Promise<bigint> {
   const overrideConfig = Object.fromEntries(
     Object.entries(overrides).map(([key, scalar]) => [key, create(ScalarSchema, { scalar })]),
   );
@@ -209,6 +215,23 @@ describe("a SuperNode", () => {
     expect(configFromScalars(context?.runConfig ?? {})).toEqual({
       "learning-rate": 0.5,
       "model.layers": 2,
+    });
+  });
+
+  it("fuses the default configuration of a Flower App Bundle, whose ClientApps take it from the node", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const overrides = { "num-rounds": { case: "sint64", value: 5n } } as const;
+    const runId = await runOf(link, overrides, flowerArchive(flowerManifest));
+    await link.send(runId, node.nodeId);
+    const { token, app } = await appOf(node, runId);
+    const { context } = await app.pullAppInputs({ token });
+    expect(configFromScalars(context?.runConfig ?? {})).toEqual({
+      "num-rounds": 5n,
+      "learning-rate": 1,
+      label: "größe",
+      "model.layers": 2n,
+      "model.frozen": true,
     });
   });
 
