@@ -70,9 +70,9 @@ export function createObjectState(core: StateCore): Objects {
 }
 
 /**
- * Checks that content is the object of its id and has the form of one.
+ * Checks the structure of an object, not its id.
  *
- * @throws ConnectError FailedPrecondition if not.
+ * @throws ConnectError FailedPrecondition if it has none.
  */
 export function checkStructure(content: Uint8Array, objectId: string): void {
   try {
