@@ -8,14 +8,12 @@ import type { LoadApp } from "./load-app.ts";
 import { createRetry, type Retry, RunNotRunningError } from "./retry.ts";
 import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
 
-/** What the runtimes of ServerApps and ClientApps need. */
-export interface AppRuntimeOptions {
+/** What every runtime of apps needs. */
+export interface RuntimeOptions {
   /** The way to the AppIo service. Not closed at the end. */
   readonly transport: LocatedTransport;
   /** The token that the service gave for the run. */
   readonly token: Token;
-  /** Loads the app from the bundle that the service sends. */
-  readonly loadApp: LoadApp;
   /** Receives the runtime's own remarks, one line each, without a line end. Default: nobody. */
   readonly onLog?: (line: string) => void;
   /** Interrupts the app, as a process signal does. */
@@ -28,12 +26,15 @@ export interface AppRuntimeOptions {
   readonly random?: () => number;
 }
 
-/** The RPC that keeps a token alive; ServerAppIo and ClientAppIo have the same. */
-interface HeartbeatClient {
-  sendAppHeartbeat(
-    request: { token: string },
-    options: CallOptions,
-  ): Promise<{ readonly success: boolean }>;
+/** What the runtimes of ServerApps and ClientApps need. */
+export interface AppRuntimeOptions extends RuntimeOptions {
+  /** Loads the app from the bundle that the service sends. */
+  readonly loadApp: LoadApp;
+}
+
+/** What sends a heartbeat for the token, and tells whether the server knows the token. */
+interface HeartbeatSender {
+  sendAppHeartbeat(options: CallOptions): Promise<boolean>;
 }
 
 /**
@@ -41,14 +42,13 @@ interface HeartbeatClient {
  * know the token any more: the run has ended, or the heartbeats came too late.
  */
 export function startAppHeartbeat(
-  client: HeartbeatClient,
+  sender: HeartbeatSender,
   lifetime: AppLifetime,
-  { token, onLog, sleep = sleepByTimer, random = Math.random }: AppRuntimeOptions,
+  { onLog, sleep = sleepByTimer, random = Math.random }: RuntimeOptions,
 ): Heartbeat {
   const timeoutMs = heartbeatCallTimeoutSeconds * 1000;
   return startHeartbeat({
-    beat: async (signal) =>
-      (await client.sendAppHeartbeat({ token }, { signal, timeoutMs })).success,
+    beat: (signal) => sender.sendAppHeartbeat({ signal, timeoutMs }),
     onLost: (reason) => lifetime.stop("token lost", `The app's token is lost: ${reason}.`),
     onFailure: (error, retryAfterMs) =>
       onLog?.(
@@ -66,7 +66,7 @@ export function startAppHeartbeat(
  */
 export function createAppRetry(
   lifetime: AppLifetime,
-  { onLog, sleep = sleepByTimer, random = Math.random }: AppRuntimeOptions,
+  { onLog, sleep = sleepByTimer, random = Math.random }: RuntimeOptions,
 ): Retry {
   const retry = createRetry({
     onRetry: ({ error, waitMs }) =>

@@ -1,4 +1,4 @@
-import type { Client } from "@connectrpc/connect";
+import type { CallOptions, Client } from "@connectrpc/connect";
 import type { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { createAuthenticatedClient } from "../../client/authenticated-client.ts";
@@ -35,7 +35,9 @@ export async function runClientApp(options: RunClientAppOptions): Promise<Client
   const { transport, token, onLog } = options;
   const client = createAuthenticatedClient(clientAppIoPolicy, transport, { appToken: token });
   const lifetime = beginLifetime(options.signal);
-  const heartbeat = startAppHeartbeat(client, lifetime, options);
+  const sendAppHeartbeat = async (call: CallOptions) =>
+    (await client.sendAppHeartbeat({ token }, call)).success;
+  const heartbeat = startAppHeartbeat({ sendAppHeartbeat }, lifetime, options);
   let end: ClientAppEnd;
   try {
     end = await lifetime.during(() => exchange(client, lifetime, options));
