@@ -5,6 +5,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { FrameReader } from "./frame-reader.ts";
 import {
   ack,
   endHeaders,
@@ -197,18 +198,20 @@ describe("a body that is cut off does not reach the handler", () => {
   async function uploadThen(end: readonly Buffer[]): Promise<void> {
     const ran = mailbox.log.began.length;
     const socket = await openSocket(mailbox.server.port);
-    socket.write(
-      Buffer.concat([
-        hello,
-        requestHeaders(1, send, "application/json", endHeaders, [["mailbox-session", "letmein"]]),
-        // A whole message, so that only the missing END_STREAM shows that it is cut off.
-        frame(frameType.data, 0, 1, Buffer.from("{}")),
-        ...end,
-        // Answered after the frames before it.
-        frame(frameType.ping, 0, 0, Buffer.alloc(8)),
-      ]),
-    );
-    await framesUntil(socket, ({ type, flags }) => type === frameType.ping && flags === 1);
+    const frames = new FrameReader(socket);
+    const untilHandled = async (bytes: readonly Buffer[]) => {
+      socket.write(Buffer.concat([...bytes, frame(frameType.ping, 0, 0, Buffer.alloc(8))]));
+      await frames.next(({ type, flags }) => type === frameType.ping && flags === ack);
+    };
+    await untilHandled([
+      hello,
+      requestHeaders(1, send, "application/json", endHeaders, [["mailbox-session", "letmein"]]),
+      // A whole message, so that only the missing END_STREAM shows that it is cut off.
+      frame(frameType.data, 0, 1, Buffer.from("{}")),
+    ]);
+    // By then the call is past the gate, and its body is being read.
+    await untilHandled([]);
+    await untilHandled(end);
     socket.destroy();
     await once(socket, "close");
     // A call on another connection, so that what the first one caused has run.

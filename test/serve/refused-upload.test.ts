@@ -61,41 +61,55 @@ describe("100 MiB without a credential, from connect's clients", () => {
   });
 });
 
-describe.each([send, unknown])("HTTP/2: a refused upload to %s", (path) => {
-  it.each(["application/grpc", "application/proto", "application/connect+proto"])(
-    "as %s is reset without an error after the answer",
-    async (contentType) => {
-      await using proxy = await openProxy(mailbox.server.port);
-      const session = openHttp2(proxy.url);
-      const stream = session.request({
-        ":method": "POST",
-        ":path": path,
-        "content-type": contentType,
-      });
-      const seen: string[] = [];
-      stream.on("error", (error) => seen.push(error.message));
-      stream.on("response", (headers) => seen.push(`status ${headers[":status"]}`));
-      stream.on("trailers", (trailers) => seen.push(`grpc-status ${trailers["grpc-status"]}`));
-      stream.on("end", () => seen.push("end"));
-      stream.resume();
-      const chunk = Buffer.alloc(mebibyte);
-      const sendOn = (sent: number) => {
-        if (sent < 100 && !stream.destroyed) {
-          stream.write(chunk, () => sendOn(sent + 1));
-        }
-      };
-      sendOn(0);
-      await new Promise((resolve) => stream.once("close", resolve));
-      session.destroy();
-      expect(stream.rstCode).toBe(0);
-      expect(seen).toEqual(
-        contentType === "application/grpc"
-          ? ["status 200", "grpc-status 16", "end"]
-          : [contentType === "application/proto" ? "status 401" : "status 200", "end"],
-      );
-      expect(proxy.sentBytes()).toBeLessThan(2 * mebibyte);
-    },
-  );
+/** Uploads 100 MiB on an HTTP/2 stream, and tells what came back until the stream is closed. */
+async function uploadOver2(path: string, contentType: string, start: Uint8Array) {
+  await using proxy = await openProxy(mailbox.server.port);
+  const session = openHttp2(proxy.url);
+  const stream = session.request({ ":method": "POST", ":path": path, "content-type": contentType });
+  const seen: string[] = [];
+  stream.on("error", (error) => seen.push(error.message));
+  stream.on("response", (headers) => seen.push(`status ${headers[":status"]}`));
+  stream.on("trailers", (trailers) => seen.push(`grpc-status ${trailers["grpc-status"]}`));
+  stream.on("end", () => seen.push("end"));
+  stream.resume();
+  const chunk = Buffer.alloc(mebibyte);
+  const sendOn = (sent: number) => {
+    if (sent < 100 && !stream.destroyed) {
+      stream.write(chunk, () => sendOn(sent + 1));
+    }
+  };
+  stream.write(start);
+  sendOn(0);
+  await new Promise((resolve) => stream.once("close", resolve));
+  session.destroy();
+  return { seen, resetCode: stream.rstCode, sentBytes: proxy.sentBytes() };
+}
+
+describe("HTTP/2: an upload is reset without an error after the answer", () => {
+  it.each([
+    [send, "application/grpc", ["status 200", "grpc-status 16", "end"]],
+    [send, "application/proto", ["status 401", "end"]],
+    [send, "application/connect+proto", ["status 200", "end"]],
+    [unknown, "application/grpc", ["status 200", "grpc-status 16", "end"]],
+    [unknown, "application/proto", ["status 401", "end"]],
+    [unknown, "application/connect+proto", ["status 200", "end"]],
+  ])("that is refused: %s as %s", async (path, contentType, answer) => {
+    const { seen, resetCode, sentBytes } = await uploadOver2(path, contentType, Buffer.alloc(0));
+    expect([seen, resetCode]).toEqual([answer, 0]);
+    expect(sentBytes).toBeLessThan(2 * mebibyte);
+  });
+
+  it("that is larger than its RPC allows", async () => {
+    // The prefix of a gRPC message of 100 MiB.
+    const prefix = Buffer.from([0, 0x06, 0x40, 0, 0]);
+    const { seen, resetCode, sentBytes } = await uploadOver2(
+      "/countersign.example.v1.Mailbox/OpenSession",
+      "application/grpc",
+      prefix,
+    );
+    expect([seen, resetCode]).toEqual([["status 200", "grpc-status 8", "end"], 0]);
+    expect(sentBytes).toBeLessThan(3 * mebibyte);
+  });
 });
 
 describe("HTTP/1.1: a refused upload", () => {
@@ -128,15 +142,18 @@ describe("HTTP/1.1: a refused upload", () => {
     expect(await received).toMatch(/^HTTP\/1\.1 401 .*\r\n(?:.*\r\n)*connection: close\r\n/i);
   });
 
-  it("that is small keeps the connection", async () => {
+  it("that is small keeps the connection, also if its body comes after the headers", async () => {
     const socket = await openSocket(mailbox.server.port);
-    const request =
-      `POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n` +
-      "Transfer-Encoding: chunked\r\n";
     const received = readToEnd(socket);
-    socket.write(
-      `${request}\r\n2\r\n{}\r\n0\r\n\r\n${request}Connection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
-    );
+    for (const last of ["", "Connection: close\r\n"]) {
+      socket.write(
+        `POST ${send} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n` +
+          `Transfer-Encoding: chunked\r\n${last}\r\n`,
+      );
+      // Lets the server handle the headers first.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      socket.write("2\r\n{}\r\n0\r\n\r\n");
+    }
     expect((await received).match(/HTTP\/1\.1 401 /g)).toHaveLength(2);
   });
 });
