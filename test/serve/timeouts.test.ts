@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { FrameReader } from "./frame-reader.ts";
 import {
   ack,
@@ -199,4 +200,13 @@ it.each([
   const start = serveMailbox({ limits: { [name]: value } });
   await expect(start).rejects.toBeInstanceOf(TypeError);
   await expect(start).rejects.toThrow(`"${name}" must be an integer from`);
+});
+
+it("refuses limits of RPCs that are not served, and of messages that are no size", async () => {
+  await expect(
+    serveMailbox({ limits: { exemptFromShedding: [Health.method.check] }, health: false }),
+  ).rejects.toThrow('"exemptFromShedding" names grpc.health.v1.Health.Check, which is not served');
+  for (const size of [{ readMaxBytes: Number.NaN }, { openReadMaxBytes: -1 }]) {
+    await expect(serveMailbox(size)).rejects.toBeInstanceOf(TypeError);
+  }
 });
