@@ -1,4 +1,47 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { findPostgresBinaries } from "./test/postgres/cluster.ts";
+
+/** Suites that run over every store: in memory, in a SQLite file, in PostgreSQL. */
+const storeSuites = ["test/appio/state/**/*.test.ts"];
+
+/** Suites that run over both engines as well as those that are for PostgreSQL alone. */
+const postgresSuites = [...storeSuites, "test/postgres/**/*.test.ts"];
+
+const projects: TestProjectInlineConfiguration[] = [
+  {
+    extends: true,
+    test: {
+      name: "main",
+      exclude: ["test/postgres/**"],
+      provide: { store: "memory", postgresHost: "" },
+    },
+  },
+  {
+    extends: true,
+    test: { name: "file", include: storeSuites, provide: { store: "file", postgresHost: "" } },
+  },
+];
+
+if (findPostgresBinaries() !== undefined) {
+  projects.push({
+    extends: true,
+    test: {
+      name: "postgres",
+      include: postgresSuites,
+      globalSetup: "test/postgres/global-setup.ts",
+      provide: { store: "postgres", postgresHost: "" },
+    },
+  });
+} else if (process.env.CI) {
+  throw new Error("PostgreSQL is not installed: apt-get install postgresql");
+} else {
+  // After the reporters: the last lines are those that are read.
+  process.once("exit", () =>
+    console.error(
+      "SKIPPED: all tests on PostgreSQL. It is not installed here: apt-get install postgresql",
+    ),
+  );
+}
 
 export default defineConfig({
   resolve: { conditions: ["countersign-source"] },
@@ -11,5 +54,6 @@ export default defineConfig({
     maxWorkers: "100%",
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    projects,
   },
 });

@@ -7,8 +7,9 @@ import type {
   Kysely,
   QueryResult,
 } from "kysely";
-import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, sql } from "kysely";
+import { PostgresAdapter, PostgresQueryCompiler, sql } from "kysely";
 import type { PostgresConnection } from "./postgres-connection.ts";
+import { TableNames } from "./postgres-names.ts";
 
 /** What the dialect asks of the owner of the connections. */
 export interface PostgresConnections {
@@ -32,7 +33,7 @@ export function createPostgresDialect(connections: PostgresConnections): Dialect
     createDriver: () => new ConnectionDriver(connections),
     createQueryCompiler: () => new PostgresQueryCompiler(),
     createAdapter: (): DialectAdapter => new TransactionAdapter(),
-    createIntrospector: (query) => new PostgresIntrospector(query),
+    createIntrospector: (query) => new TableNames(query),
   };
 }
 

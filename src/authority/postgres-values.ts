@@ -61,11 +61,7 @@ function encodeParameter(value: unknown): string | Uint8Array | null {
   if (value === null || typeof value === "string" || value instanceof Uint8Array) {
     return value;
   }
-  // Kysely asks for the tables that there are with a boolean.
-  if (typeof value === "bigint" || typeof value === "boolean") {
-    return String(value);
-  }
-  if (typeof value === "number" && !Number.isNaN(value)) {
+  if (typeof value === "bigint" || (typeof value === "number" && !Number.isNaN(value))) {
     return String(value);
   }
   const found = Number.isNaN(value) ? "NaN" : typeof value;

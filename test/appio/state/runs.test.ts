@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { ContextSchema } from "../../../gen/flwr/proto/message_pb.ts";
+import { createLastingStore } from "../../store.ts";
 import { createClock, createWorld, startMs } from "./world.ts";
 
 const noDetails = { subStatus: "", details: "" };
@@ -285,22 +283,17 @@ describe("a run whose token expires", () => {
   });
 
   it("has failed also when no process was there to see it", async () => {
-    const directory = await mkdtemp(join(tmpdir(), "countersign-state-"));
-    try {
-      const path = join(directory, "state.db");
-      const clock = createClock();
-      const first = await createWorld(path, clock);
-      const { runId, token } = await first.runningRun();
-      await first.database.close();
-      clock.advance(3600);
-      await using second = await createWorld(path, clock);
-      expect(await second.authority.verify(token)).not.toMatchObject({ runId });
-      const run = await second.state.runs.find(runId);
-      expect(run?.status).toMatchObject(noHeartbeat);
-      expect(run?.finishedAt).toBe("2026-11-23T00:00:30+00:00");
-    } finally {
-      await rm(directory, { recursive: true });
-    }
+    const store = createLastingStore();
+    const clock = createClock();
+    const first = await createWorld(store, clock);
+    const { runId, token } = await first.runningRun();
+    await first.database.close();
+    clock.advance(3600);
+    await using second = await createWorld(store, clock);
+    expect(await second.authority.verify(token)).not.toMatchObject({ runId });
+    const run = await second.state.runs.find(runId);
+    expect(run?.status).toMatchObject(noHeartbeat);
+    expect(run?.finishedAt).toBe("2026-11-23T00:00:30+00:00");
   });
 });
 

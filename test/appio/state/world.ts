@@ -1,9 +1,8 @@
 import { contentsOf } from "../../../src/appio/objects/deflate.ts";
 import { createLinkState } from "../../../src/appio/state/link-state.ts";
 import { createAuthority } from "../../../src/authority/authority.ts";
-import type { AnySqlDatabase } from "../../../src/authority/sql-database.ts";
-import { openSqlite } from "../../../src/authority/sqlite.ts";
 import type { Token } from "../../../src/policy/token.ts";
+import { createStore } from "../../store.ts";
 import { createDrafts, type Draft, type DraftOptions } from "./drafts.ts";
 
 /** The instant at which the clocks of these tests start, in milliseconds since the epoch. */
@@ -21,8 +20,8 @@ export function createClock() {
 }
 
 /** A link state on a database of its own, and short ways to bring it where a test begins. */
-export async function createWorld(path = ":memory:", clock = createClock()) {
-  const database: AnySqlDatabase = await openSqlite({ path });
+export async function createWorld(store = createStore(), clock = createClock()) {
+  const database = await store.open();
   const { now } = clock;
   const authority = await createAuthority({ database, now });
   const state = await createLinkState({ database, authority, now });
@@ -74,7 +73,10 @@ export async function createWorld(path = ":memory:", clock = createClock()) {
         }
       }
     },
-    [Symbol.asyncDispose]: () => database.close(),
+    async [Symbol.asyncDispose]() {
+      await database.close();
+      store.reuse();
+    },
   };
   return world;
 }
