@@ -3,6 +3,8 @@ import { promisify } from "node:util";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
 import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
+import type { BrowserOptions } from "../../serve/browsers.ts";
+import type { ServeTls } from "../../serve/listener.ts";
 import { serve } from "../../serve/serve.ts";
 import { assertSigningKey } from "../credentials/private-key.ts";
 import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
@@ -41,6 +43,13 @@ export interface SuperNodeOptions {
   readonly clientAppIoPort?: number;
   /** Host that ClientAppIo listens on. Default: 127.0.0.1. */
   readonly host?: string;
+  /**
+   * Certificate and key for TLS on ClientAppIo; clients then connect under a name that the certificate is for.
+   * Default: plaintext.
+   */
+  readonly tls?: ServeTls;
+  /** Web pages that may call ClientAppIo, to answer messages in a browser. Default: none. */
+  readonly browsers?: BrowserOptions;
   /** The node's own configuration, which its ClientApps see. Default: empty. */
   readonly nodeConfig?: ConfigValues;
   /** Pause after the SuperLink had no message, in milliseconds. Default: 3000. */
@@ -114,7 +123,12 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const bell = createBell(signal);
   const { inbox, apps } = await createNodeState({ database, authority, now, onReply: bell.ring });
 
-  const where = { port: options.clientAppIoPort ?? 9094, host: options.host ?? "127.0.0.1" };
+  const where = {
+    port: options.clientAppIoPort ?? 9094,
+    host: options.host ?? "127.0.0.1",
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.browsers === undefined ? {} : { browsers: options.browsers }),
+  };
   const appToken = authority.verifier;
   const server =
     superExecKey === undefined
