@@ -12,6 +12,8 @@ const projects: TestProjectInlineConfiguration[] = [
     extends: true,
     test: {
       name: "main",
+      // Not in the root: a project adds to the root's list, it does not replace it.
+      include: ["test/**/*.test.ts"],
       exclude: ["test/postgres/**"],
       provide: { store: "memory", postgresHost: "" },
     },
@@ -47,7 +49,6 @@ export default defineConfig({
   resolve: { conditions: ["countersign-source"] },
   ssr: { resolve: { conditions: ["countersign-source"] } },
   test: {
-    include: ["test/**/*.test.ts"],
     reporters: ["default", "./tools/closing-line.ts"],
     // One worker per processor. Vitest keeps one processor for itself, which on
     // two would let one test file run at a time.
