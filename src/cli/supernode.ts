@@ -2,6 +2,11 @@ import { Command, Option } from "commander";
 import type { ConfigValues } from "../appio/runtime/config-values.ts";
 import { CommandError } from "./exit-code.ts";
 import { untilTold } from "./lifetime.ts";
+import {
+  addListenerOptions,
+  type ListenerCommandOptions,
+  readListenerOptions,
+} from "./listener-options.ts";
 import { printJson } from "./output.ts";
 import {
   collectSettings,
@@ -12,9 +17,8 @@ import {
 } from "./parameters.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperNodeCommandOptions {
+interface SuperNodeCommandOptions extends ListenerCommandOptions {
   readonly superlink: string;
-  readonly host: string;
   readonly port: number;
   readonly nodeConfig?: ConfigValues;
   readonly isolation: "subprocess" | "process";
@@ -28,7 +32,7 @@ interface SuperNodeCommandOptions {
 
 /** `countersign supernode`: a node that serves ClientAppIo and works for a SuperLink. */
 export function superNodeCommand(): Command {
-  return new Command("supernode")
+  const command = new Command("supernode")
     .description(
       "Take a SuperLink's messages and serve ClientAppIo to the ClientApps that answer them.",
     )
@@ -40,7 +44,8 @@ export function superNodeCommand(): Command {
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .addOption(
       new Option("--port <port>", "port of ClientAppIo").argParser(parsePort).default(9094),
-    )
+    );
+  return addListenerOptions(command)
     .addOption(
       new Option(
         "--node-config <key=value>",
@@ -88,7 +93,8 @@ export function superNodeCommand(): Command {
     .action(runSuperNode);
 }
 
-async function runSuperNode(options: SuperNodeCommandOptions): Promise<void> {
+async function runSuperNode(options: SuperNodeCommandOptions, command: Command): Promise<void> {
+  const listener = await readListenerOptions(options, command);
   const { startSuperNode } = await import("../appio/supernode/supernode.ts");
   using lifetime = untilTold(options);
   const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =
@@ -99,6 +105,7 @@ async function runSuperNode(options: SuperNodeCommandOptions): Promise<void> {
     clientAppIoPort: options.port,
     onLog: (line) => process.stderr.write(`${line}\n`),
     signal: lifetime.signal,
+    ...listener,
     ...(nodeConfig === undefined ? {} : { nodeConfig }),
     ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
     ...(replyPollMs === undefined ? {} : { replyPollIntervalMs: replyPollMs }),

@@ -1,0 +1,85 @@
+import { readFile } from "node:fs/promises";
+import { isIPv6 } from "node:net";
+import type { Command } from "commander";
+import type { BrowserOptions } from "../serve/browsers.ts";
+import type { ServeTls } from "../serve/listener.ts";
+import { CommandError, exitCode } from "./exit-code.ts";
+
+/** What {@link addListenerOptions} adds to a command that has `--host`. */
+export interface ListenerCommandOptions {
+  readonly host: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly browserOrigin?: readonly string[];
+  readonly browserHost?: readonly string[];
+}
+
+/** Who reaches a listener, and how: as `serve` takes it. */
+export interface ListenerSettings {
+  readonly tls?: ServeTls;
+  readonly browsers?: BrowserOptions;
+}
+
+/** Adds the options of a listener: TLS, and which web pages may call. */
+export function addListenerOptions(command: Command): Command {
+  return command
+    .option("--tls-cert <file>", "certificate in PEM, which has to be valid for --host too")
+    .option("--tls-key <file>", "the certificate's private key in PEM")
+    .option(
+      "--browser-origin <origin>",
+      "origin whose web pages may call, such as https://app.example.com; may be repeated",
+      collect,
+    )
+    .option(
+      "--browser-host <host>",
+      "name under which pages reach this listener; may be repeated (default: --host)",
+      collect,
+    );
+}
+
+/**
+ * Reads what the options of a listener name.
+ *
+ * @throws CommanderError when one of them lacks another, as for a wrong command line
+ * @throws CommandError when a file cannot be read
+ */
+export async function readListenerOptions(
+  options: ListenerCommandOptions,
+  command: Command,
+): Promise<ListenerSettings> {
+  const { tlsCert, tlsKey, browserOrigin: origins, browserHost } = options;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    wrongUsage(command, "--tls-cert and --tls-key need each other");
+  }
+  if (origins === undefined && browserHost !== undefined) {
+    wrongUsage(command, "--browser-host needs --browser-origin");
+  }
+  const hosts = browserHost ?? [hostOf(options.host)];
+  return {
+    ...(tlsCert === undefined || tlsKey === undefined
+      ? {}
+      : { tls: { cert: await read(tlsCert), key: await read(tlsKey) } }),
+    ...(origins === undefined ? {} : { browsers: { origins, hosts } }),
+  };
+}
+
+function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
+}
+
+/** An address as it stands in a URL. */
+function hostOf(address: string): string {
+  return isIPv6(address) ? `[${address}]` : address;
+}
+
+async function read(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new CommandError(error instanceof Error ? error.message : `cannot read ${file}`);
+  }
+}
+
+function wrongUsage(command: Command, message: string): never {
+  return command.error(`error: ${message}`, { exitCode: exitCode.usage });
+}
