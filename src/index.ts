@@ -18,6 +18,12 @@ export {
   transportTo,
 } from "./client/located-transport.ts";
 export { createOpenClient, type OpenClient } from "./client/open-client.ts";
+export {
+  createPartialClient,
+  type MethodFor,
+  type PartialClient,
+  type SomeCredentials,
+} from "./client/partial-client.ts";
 
 export type { HeaderSource } from "./guard/decide.ts";
 

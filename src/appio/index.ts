@@ -41,6 +41,11 @@ export {
   fleetPolicy,
   operatorToken,
   serverAppIoPolicy,
+  signedClientAppIoPolicy,
+  signedServerAppIoPolicy,
+  superExecKey,
+  superNode,
+  superNodeKey,
 } from "./policy.ts";
 export { type AppSignal, AppStoppedError, type StopCause } from "./runtime/app-lifetime.ts";
 export type { AppRuntimeOptions } from "./runtime/app-runtime.ts";

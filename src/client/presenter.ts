@@ -34,6 +34,39 @@ export function presentNothing(policy: AnyPolicy): Presenter {
  * message never shows the value.
  */
 export function createPresenter(policy: AnyPolicy, given: unknown, now: () => number): Presenter {
+  const presents = presentsOf(policy, given, now);
+  for (const { method, rule } of protectedMethodsOf(policy)) {
+    if (choose(rule, presents) === undefined) {
+      const names = rule.credentials.map(({ name }) => `"credentials.${name}"`).join(" or ");
+      throw new TypeError(`${names} is missing: ${method.localName} requires it`);
+    }
+  }
+  return presenterOf(policy, presents);
+}
+
+/**
+ * The same for a client that has some of the policy's credentials only: it
+ * presents nothing for the RPCs that require others.
+ *
+ * @throws TypeError if a credential is unknown, malformed, or named and undefined.
+ */
+export function createPartialPresenter(
+  policy: AnyPolicy,
+  given: object,
+  now: () => number,
+): Presenter {
+  const presents = presentsOf(policy, given, now);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) {
+      throw new TypeError(`"credentials.${name}" is undefined`);
+    }
+  }
+  return presenterOf(policy, presents);
+}
+
+type Presents = ReadonlyMap<AnyCredential, Present>;
+
+function presentsOf(policy: AnyPolicy, given: unknown, now: () => number): Presents {
   if (typeof given !== "object" || given === null) {
     throw new TypeError('"credentials" must be an object, keyed by the names of credentials');
   }
@@ -51,27 +84,23 @@ export function createPresenter(policy: AnyPolicy, given: unknown, now: () => nu
       `"credentials.${name}" is no credential of the policy of ${policy.service.typeName}`,
     );
   }
+  return presents;
+}
+
+function presenterOf(policy: AnyPolicy, presents: Presents): Presenter {
   const byMethod = new Map<DescMethod, Present>();
   for (const { method, rule } of protectedMethodsOf(policy)) {
-    byMethod.set(method, choose(method, rule, presents));
+    const present = choose(rule, presents);
+    if (present !== undefined) {
+      byMethod.set(method, present);
+    }
   }
   return { ...presentNothing(policy), presentFor: (method) => byMethod.get(method) };
 }
 
 /** The first credential of the rule that the client has: exactly one may be sent. */
-function choose(
-  method: DescMethod,
-  rule: ProtectedRule,
-  presents: ReadonlyMap<AnyCredential, Present>,
-): Present {
-  for (const credential of rule.credentials) {
-    const present = presents.get(credential);
-    if (present !== undefined) {
-      return present;
-    }
-  }
-  const names = rule.credentials.map(({ name }) => `"credentials.${name}"`).join(" or ");
-  throw new TypeError(`${names} is missing: ${method.localName} requires it`);
+function choose(rule: ProtectedRule, presents: Presents): Present | undefined {
+  return rule.credentials.map((one) => presents.get(one)).find((present) => present !== undefined);
 }
 
 function presentOf(credential: AnyCredential, value: unknown, now: () => number): Present {

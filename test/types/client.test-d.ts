@@ -11,6 +11,7 @@ import {
   anyOf,
   createAuthenticatedClient,
   createOpenClient,
+  createPartialClient,
   createServiceClient,
   credential,
   definePolicy,
@@ -161,6 +162,27 @@ openClient.sendLetter({});
 openClient.converse;
 // @ts-expect-error Property 'getBulletin' does not exist on type 'OpenClient<Policy<...>>'
 createOpenClient(secretPolicy as AnyPolicy, plain).getBulletin({});
+
+// A client with some of the credentials has the RPCs that they satisfy and the open ones.
+const partialClient = createPartialClient(bothPolicy, located, { signature: sign });
+partialClient.getBulletin({}) satisfies Promise<GetBulletinResponse>;
+partialClient.watchLetters({});
+partialClient.countLetters({});
+// @ts-expect-error Property 'sendLetter' does not exist on type 'PartialClient<...>'
+partialClient.sendLetter({});
+createPartialClient(bothPolicy, located, { session: token }).sendLetter({});
+// @ts-expect-error Property 'watchLetters' does not exist on type 'PartialClient<...>'
+createPartialClient(bothPolicy, located, { session: token }).watchLetters({});
+// @ts-expect-error Property 'countLetters' does not exist on type 'PartialClient<...>'
+createPartialClient(bothPolicy, located, {}).countLetters({});
+// @ts-expect-error a token is made by parseToken(...)
+createPartialClient(bothPolicy, located, { session: "mailbox-1" });
+// @ts-expect-error Type 'Token' is not assignable to type 'never'
+createPartialClient(bothPolicy, located, { session: token, more: token });
+// @ts-expect-error made by transportTo(factory, { baseUrl }) or inProcess(transport)
+createPartialClient(bothPolicy, plain, { session: token });
+// @ts-expect-error the rules of this policy are not known: leave its type to inference
+createPartialClient(bothPolicy as AnyPolicy, located, {});
 
 // A generated client takes the policy of its own service, and that policy's credentials.
 const client: MailboxClient = new MailboxClient(secretPolicy, located, { session: token });

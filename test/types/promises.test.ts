@@ -22,7 +22,7 @@ interface Break {
   readonly to: string;
   /** A second place, where two parts of a type hold the promise. */
   readonly also?: { readonly from: string; readonly to: string };
-  readonly fails: "policy" | "server" | "client";
+  readonly fails: "policy" | "server" | "client" | "appio";
 }
 
 const breaks: readonly Break[] = [
@@ -148,6 +148,27 @@ const breaks: readonly Break[] = [
     from: "extends OpenRule ? K : never",
     to: "extends object ? K : never",
     fails: "client",
+  },
+  {
+    promise: "5: a partial client has what its credentials satisfy only",
+    file: "src/client/partial-client.ts",
+    from: '[CredentialOfRule<P["rules"][K]>["name"] & Names] extends [never]',
+    to: "[Names] extends [0]",
+    fails: "client",
+  },
+  {
+    promise: "2: who serves the table in which SuperExecs sign verifies them",
+    file: "src/appio/policy.ts",
+    from: "requestToken: requires(superExecKey),\n  getRun: anyOf([appToken, superExecKey]),\n});\n\n/**\n * ClientAppIo, the API",
+    to: "requestToken: open,\n  getRun: anyOf([appToken, superExecKey]),\n});\n\n/**\n * ClientAppIo, the API",
+    fails: "appio",
+  },
+  {
+    promise: "2: a key alone is no node",
+    file: "src/appio/policy.ts",
+    from: "deactivateNode: requires(superNode),",
+    to: "deactivateNode: requires(superNodeKey),",
+    fails: "appio",
   },
 ];
 
