@@ -2,6 +2,7 @@ import { Control } from "../../gen/countersign/control/v1/control_pb.ts";
 import { ClientAppIo } from "../../gen/flwr/proto/clientappio_pb.ts";
 import { Fleet } from "../../gen/flwr/proto/fleet_pb.ts";
 import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
+import { SimulationIo } from "../../gen/flwr/proto/simulationio_pb.ts";
 import { credential } from "../policy/credential.ts";
 import { definePolicy } from "../policy/policy.ts";
 import { anyOf, open, requires } from "../policy/rule.ts";
@@ -86,6 +87,23 @@ export const serverAppIoPolicy = definePolicy(ServerAppIo, {
   pushMessages: requires(appToken),
   pullMessages: requires(appToken),
   getNodes: requires(appToken),
+});
+
+/**
+ * SimulationIo, a part of ServerAppIo, with the rules that its RPCs have there.
+ * No server here offers it, as none of Flower's does: simulations speak
+ * ServerAppIo.
+ */
+export const simulationIoPolicy = definePolicy(SimulationIo, {
+  listAppsToLaunch: serverAppIoPolicy.rules.listAppsToLaunch,
+  requestToken: serverAppIoPolicy.rules.requestToken,
+  getRun: serverAppIoPolicy.rules.getRun,
+  sendAppHeartbeat: serverAppIoPolicy.rules.sendAppHeartbeat,
+  pullAppInputs: serverAppIoPolicy.rules.pullAppInputs,
+  pushAppOutputs: serverAppIoPolicy.rules.pushAppOutputs,
+  updateRunStatus: serverAppIoPolicy.rules.updateRunStatus,
+  pushLogs: serverAppIoPolicy.rules.pushLogs,
+  getFederationOptions: serverAppIoPolicy.rules.getFederationOptions,
 });
 
 /** ServerAppIo where SuperExecs must sign: nothing is open. */
