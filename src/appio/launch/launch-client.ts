@@ -1,13 +1,22 @@
-import type { CallOptions, Transport } from "@connectrpc/connect";
+import type { KeyObject } from "node:crypto";
+import type { CallOptions } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type {
   ListAppsToLaunchResponse,
   RequestTokenResponse,
 } from "../../../gen/flwr/proto/appio_pb.ts";
 import type { GetRunResponse } from "../../../gen/flwr/proto/run_pb.ts";
+import { type LocatedTransport, transportTo } from "../../client/located-transport.ts";
 import { createOpenClient } from "../../client/open-client.ts";
+import { createPartialClient } from "../../client/partial-client.ts";
 import { parseToken, type Token } from "../../policy/token.ts";
-import { clientAppIoPolicy, serverAppIoPolicy } from "../policy.ts";
+import { signAsSuperExec } from "../credentials/super-exec-signer.ts";
+import {
+  clientAppIoPolicy,
+  serverAppIoPolicy,
+  signedClientAppIoPolicy,
+  signedServerAppIoPolicy,
+} from "../policy.ts";
 import { createRetry, type RetryOptions } from "../runtime/retry.ts";
 import type { PluginType } from "./plugin-type.ts";
 
@@ -16,12 +25,19 @@ export interface LaunchService {
   /** URL of the service to poll (ServerAppIo or ClientAppIo); the children get it too. */
   readonly appIo: string;
   /** How to reach the service. Default: gRPC to `appIo`. */
-  readonly transport?: Transport;
+  readonly transport?: LocatedTransport;
+  /**
+   * The SuperExec's key, an EC key on a NIST curve: it signs every call, for services that let only known SuperExecs
+   * launch apps. Default: calls are not signed.
+   */
+  readonly privateKey?: KeyObject;
+  /** The clock of signatures, in milliseconds since the epoch. Default: `Date.now`. */
+  readonly now?: () => number;
   /** How calls are repeated while the service is unavailable; see `createRetry`. */
   readonly retry?: RetryOptions;
 }
 
-/** The three open RPCs that ServerAppIo and ClientAppIo share, each asked again while the service is unavailable. */
+/** The three RPCs of launchers that ServerAppIo and ClientAppIo share, each asked again while the service is unavailable. */
 export interface LaunchClient {
   /** URL of the service for children on this machine. */
   readonly address: string;
@@ -44,7 +60,7 @@ interface LaunchRpcs {
  * Connects to the service of a plugin type.
  *
  * @param signal ends calls and their repetition
- * @throws TypeError when "appIo" is no URL
+ * @throws TypeError when "appIo" is no URL, or the key cannot sign or would do so in plaintext to another machine
  */
 export function connectToLaunches(
   service: LaunchService,
@@ -55,11 +71,9 @@ export function connectToLaunches(
   const retry = createRetry(service.retry);
   const call = <T>(attempt: () => Promise<T>) => retry.call(attempt, signal);
   const sessionManager = new Http2SessionManager(address);
-  const transport = service.transport ?? createGrpcTransport({ baseUrl: address, sessionManager });
-  const rpcs: LaunchRpcs =
-    pluginType === "serverapp"
-      ? createOpenClient(serverAppIoPolicy, transport)
-      : createOpenClient(clientAppIoPolicy, transport);
+  const transport =
+    service.transport ?? transportTo(createGrpcTransport, { baseUrl: address, sessionManager });
+  const rpcs = launchRpcs(service, pluginType, transport);
   return {
     address,
     list: async () => (await call(() => rpcs.listAppsToLaunch({}, { signal }))).runIds,
@@ -70,6 +84,22 @@ export function connectToLaunches(
     },
     close: () => sessionManager.abort(),
   };
+}
+
+function launchRpcs(
+  { privateKey, now = Date.now }: LaunchService,
+  pluginType: PluginType,
+  transport: LocatedTransport,
+): LaunchRpcs {
+  if (privateKey === undefined) {
+    return pluginType === "serverapp"
+      ? createOpenClient(serverAppIoPolicy, transport)
+      : createOpenClient(clientAppIoPolicy, transport);
+  }
+  const superExecKey = signAsSuperExec(privateKey);
+  return pluginType === "serverapp"
+    ? createPartialClient(signedServerAppIoPolicy, transport, { superExecKey }, { now })
+    : createPartialClient(signedClientAppIoPolicy, transport, { superExecKey }, { now });
 }
 
 /** A server that listens on every address is reached by this machine on loopback. */

@@ -11,6 +11,7 @@ import {
   type SuperExecOptions,
 } from "../../../src/appio/launch/superexec.ts";
 import { serverAppIoPolicy } from "../../../src/appio/policy.ts";
+import { transportTo } from "../../../src/client/located-transport.ts";
 import { service, unimplemented } from "../../../src/guard/service.ts";
 import { digestToken, parseToken, type Token } from "../../../src/policy/token.ts";
 import { type Server, serve } from "../../../src/serve/serve.ts";
@@ -268,7 +269,10 @@ describe("runSuperExec", () => {
       }
       return next(request);
     };
-    const transport = createGrpcTransport({ baseUrl: server.url, interceptors: [failFirst] });
+    const transport = transportTo(createGrpcTransport, {
+      baseUrl: server.url,
+      interceptors: [failFirst],
+    });
     const waits: number[] = [];
     const { launch } = childLauncher("leave");
     const { events } = start(server, {
