@@ -21,8 +21,8 @@ const rounds = Number(process.argv[2] ?? 10);
 /** What the trained model must reach on digits that no node ever saw. */
 const requiredAccuracy = 0.85;
 /** Poll intervals of all loops, in milliseconds; Flower's are 500 to 3000. */
-const pollMs = "50";
-const jobTimeoutMs = 180_000;
+const pollMs = "100";
+const jobTimeoutMs = 300_000;
 
 async function main(directory: string, processes: Processes): Promise<void> {
   const startedAt = performance.now();
@@ -214,6 +214,7 @@ try {
   await Promise.race([main(directory, processes), processes.failure, stopped]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
+  if (!stopping.signal.aborted) console.error(processes.errors());
   process.exitCode = 1;
 } finally {
   clearTimeout(timer);

@@ -16,6 +16,8 @@ export interface Running {
   readonly name: string;
   /** Every JSON line it has printed so far. */
   readonly events: readonly Event[];
+  /** The last lines of its stderr. */
+  readonly errors: readonly string[];
   /** Resolves with the first event that matches, past or future; rejects when the process ends before. */
   event(matches: (event: Event) => boolean): Promise<Event>;
   /** Resolves when the process is gone and all its output has been read; rejects if it failed. */
@@ -77,6 +79,14 @@ export class Processes {
     return found.running;
   }
 
+  /** What the processes that were started have written to stderr: the last lines of each. */
+  errors(): string {
+    return this.#long
+      .filter(({ running }) => running.errors.length > 0)
+      .map(({ running }) => [`${running.name}:`, ...running.errors].join("\n  "))
+      .join("\n");
+  }
+
   /** Stops what was started, the last first, and waits until all are gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -133,7 +143,7 @@ export class Processes {
       });
       return Promise.race([found, gone]);
     };
-    return { running: { name, events, event, ended }, child };
+    return { running: { name, events, errors, event, ended }, child };
   }
 }
 
