@@ -2,16 +2,15 @@ import { randomBytes } from "node:crypto";
 import type { Token, TokenDigest } from "../policy/token.ts";
 import { digestToken, isToken, parseToken } from "../policy/token.ts";
 import type { Refusal } from "../policy/verifier.ts";
-import { refusal } from "../policy/verifier.ts";
+import { isRefusal, refusal } from "../policy/verifier.ts";
+import { createAuthorityClock } from "./authority-clock.ts";
 import { migrate } from "./migrate.ts";
-import { createRemovedTokens } from "./removed-tokens.ts";
 import type { AnySqlDatabase, AnySqlTransaction, SqlTransaction } from "./sql-database.ts";
-import { tokenMapOf } from "./token-map.ts";
-import type { TokenRecord, TokenTables } from "./token-table.ts";
+import { createTokenLookup } from "./token-lookup.ts";
+import type { TokenTables } from "./token-table.ts";
 import {
   claimToken,
   extendToken,
-  findToken,
   removeExpiredTokens,
   removeToken,
   tokenSchema,
@@ -80,8 +79,19 @@ export interface Authority {
 export interface AuthorityOptions {
   /** Where the digests are kept, in a table of the authority's own. */
   readonly database: AnySqlDatabase;
-  /** The clock, in milliseconds since the epoch. Default: `Date.now`. */
+  /**
+   * The clock, in milliseconds since the epoch. Default: this machine's on
+   * SQLite; the server's on PostgreSQL, so that all processes agree on what has
+   * expired. Another clock must be the same for all of them.
+   */
   readonly now?: () => number;
+  /**
+   * On a database that other processes change too: for how long a token counts
+   * as good after it was found to be, in milliseconds, without asking again. That
+   * is how long a token lives on that another process has revoked. Default: 0,
+   * every verification asks.
+   */
+  readonly staleMs?: number;
   /** Life of a token from its issue, in milliseconds. Default: 30,000 (Flower's HEARTBEAT_DEFAULT_INTERVAL). */
   readonly firstTtlMs?: number;
   /** Life of a token from each heartbeat, in milliseconds. Default: 60,000 (twice the interval). */
@@ -90,7 +100,6 @@ export interface AuthorityOptions {
 
 const tokenBytes = 128;
 const issuedForm = /^[0-9a-f]{256}$/;
-const rememberedRemovals = 1_000;
 
 const expired = refusal("expired");
 const revoked = refusal("revoked");
@@ -103,17 +112,20 @@ const revoked = refusal("revoked");
  * @throws TypeError if an option is wrong, or what the database throws.
  */
 export async function createAuthority(options: AuthorityOptions): Promise<Authority> {
-  const { database, now = Date.now } = options;
+  const { database, now } = options;
   const firstTtlMs = checkTtl("firstTtlMs", options.firstTtlMs ?? 30_000);
   const extendedTtlMs = checkTtl("extendedTtlMs", options.extendedTtlMs ?? 60_000);
-  if (typeof now !== "function") {
+  if (now !== undefined && typeof now !== "function") {
     throw new TypeError('"now" must be a function that returns milliseconds since the epoch');
+  }
+  const staleMs = options.staleMs ?? 0;
+  if (!Number.isSafeInteger(staleMs) || staleMs < 0) {
+    throw new TypeError('"staleMs" must be a whole number of milliseconds, 0 or more');
   }
 
   await migrate(database, tokenSchema);
-  const map = database.exclusive ? await tokenMapOf(database) : undefined;
-  const { query } = database.withTables<TokenTables>();
-  const removed = createRemovedTokens(rememberedRemovals);
+  const clock = createAuthorityClock(database, now);
+  const tokens = await createTokenLookup(database, clock, staleMs);
 
   async function change<T>(
     tx: AnySqlTransaction | undefined,
@@ -128,34 +140,16 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     return work(tx.withTables<TokenTables>());
   }
 
-  async function find(digest: TokenDigest): Promise<TokenRecord | undefined> {
-    if (map === undefined) {
-      return findToken(query, digest);
-    }
-    if (!database.isOpen) {
-      throw new Error("the database is closed");
-    }
-    return map.find(digest);
-  }
-
-  function forget({ runId, digest }: TokenRecord, reason: Refusal): void {
-    map?.remove(runId);
-    removed.note(digest, reason);
-  }
-
   async function verify(token: string): Promise<TokenClaims | Refusal | undefined> {
     if (!isToken(token) || !issuedForm.test(token)) {
       return undefined;
     }
     const tokenDigest = digestToken(token);
-    const record = await find(tokenDigest);
-    if (record === undefined) {
-      return removed.find(tokenDigest);
+    const found = await tokens.find(tokenDigest);
+    if (found === undefined || isRefusal(found)) {
+      return found;
     }
-    if (record.activeUntilMs < readClock(now)) {
-      return expired;
-    }
-    return { runId: record.runId, tokenDigest };
+    return found.isExpired ? expired : { runId: found.runId, tokenDigest };
   }
 
   return {
@@ -166,12 +160,12 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
       const token = parseToken(randomBytes(tokenBytes).toString("hex"));
       const digest = digestToken(token);
       return change(tx, async ({ query, afterCommit }) => {
-        const nowMs = readClock(now);
-        const record = { runId, digest, activeUntilMs: nowMs + firstTtlMs };
-        if (!(await claimToken(query, record, nowMs))) {
+        const claim = { now: clock.instant(), ttlMs: firstTtlMs };
+        const record = await claimToken(query, { runId, digest }, claim);
+        if (record === undefined) {
           return undefined;
         }
-        afterCommit(() => map?.put(record));
+        afterCommit(() => tokens.put(record));
         return token;
       });
     },
@@ -179,13 +173,12 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     verifier: (presented) => verify(presented),
     extend: (digest, tx) =>
       change(tx, async ({ query, afterCommit }) => {
-        const nowMs = readClock(now);
-        const activeUntilMs = nowMs + extendedTtlMs;
-        const record = await extendToken(query, digest, { nowMs, activeUntilMs });
+        const extension = { now: clock.instant(), ttlMs: extendedTtlMs };
+        const record = await extendToken(query, digest, extension);
         if (record === undefined) {
           return false;
         }
-        afterCommit(() => map?.put(record));
+        afterCommit(() => tokens.put(record));
         return true;
       }),
     revoke: (runId, tx) =>
@@ -194,29 +187,20 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
         if (record === undefined) {
           return false;
         }
-        afterCommit(() => forget(record, revoked));
+        afterCommit(() => tokens.remove(record, revoked));
         return true;
       }),
     takeExpired: (tx) =>
       change(tx, async ({ query, afterCommit }) => {
-        const records = await removeExpiredTokens(query, readClock(now));
+        const records = await removeExpiredTokens(query, clock.instant());
         afterCommit(() => {
           for (const record of records) {
-            forget(record, expired);
+            tokens.remove(record, expired);
           }
         });
         return records.map(({ runId, activeUntilMs }) => ({ runId, expiredAt: activeUntilMs }));
       }),
   };
-}
-
-/** A clock that returns NaN would make every comparison false, so it is an error and not an instant. */
-function readClock(now: () => number): number {
-  const nowMs = Math.trunc(now());
-  if (!Number.isSafeInteger(nowMs)) {
-    throw new Error("the clock must return milliseconds since the epoch");
-  }
-  return nowMs;
 }
 
 function checkTtl(option: string, ttlMs: number): number {

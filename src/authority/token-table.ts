@@ -1,5 +1,7 @@
 import type { Kysely } from "kysely";
+import { sql } from "kysely";
 import type { TokenDigest } from "../policy/token.ts";
+import type { SqlInstant } from "./authority-clock.ts";
 import type { SqlSchema } from "./migrate.ts";
 import type { SqlUint64 } from "./sql-integer.ts";
 import { fromSqlInteger, toSqlInteger } from "./sql-integer.ts";
@@ -48,17 +50,22 @@ type Query = Kysely<TokenTables>;
 type Row = TokenTables["token"];
 
 /**
- * Gives the run its token, unless it holds one that is live at `nowMs`. One
- * statement decides, so of any number of claims at once exactly one succeeds.
+ * Gives the run its token for `ttlMs` from now on, unless it holds one that is
+ * live. One statement decides, so of any number of claims at once exactly one
+ * succeeds; the others get undefined.
  */
 export async function claimToken(
   query: Query,
-  record: TokenRecord,
-  nowMs: number,
-): Promise<boolean> {
-  const { numInsertedOrUpdatedRows } = await query
+  { runId, digest }: Pick<TokenRecord, "runId" | "digest">,
+  { now, ttlMs }: { now: SqlInstant; ttlMs: number },
+): Promise<TokenRecord | undefined> {
+  const row = await query
     .insertInto("token")
-    .values(toRow(record))
+    .values({
+      run_id: toSqlInteger(runId),
+      digest,
+      active_until_ms: sql<bigint>`${now} + ${BigInt(ttlMs)}`,
+    })
     .onConflict((conflict) =>
       conflict
         .column("run_id")
@@ -66,23 +73,24 @@ export async function claimToken(
           digest: row.ref("excluded.digest"),
           active_until_ms: row.ref("excluded.active_until_ms"),
         }))
-        .where("token.active_until_ms", "<", BigInt(nowMs)),
+        .where("token.active_until_ms", "<", now),
     )
-    .executeTakeFirstOrThrow();
-  return numInsertedOrUpdatedRows === 1n;
+    .returningAll()
+    .executeTakeFirst();
+  return row && fromRow(row);
 }
 
-/** Moves the end of a token that is live at `nowMs`; undefined if there is none, so nothing is revived. */
+/** Moves the end of a token that is live to `ttlMs` from now; undefined if there is none, so nothing is revived. */
 export async function extendToken(
   query: Query,
   digest: TokenDigest,
-  { nowMs, activeUntilMs }: { nowMs: number; activeUntilMs: number },
+  { now, ttlMs }: { now: SqlInstant; ttlMs: number },
 ): Promise<TokenRecord | undefined> {
   const row = await query
     .updateTable("token")
-    .set({ active_until_ms: BigInt(activeUntilMs) })
+    .set({ active_until_ms: sql<bigint>`${now} + ${BigInt(ttlMs)}` })
     .where("digest", "=", digest)
-    .where("active_until_ms", ">=", BigInt(nowMs))
+    .where("active_until_ms", ">=", now)
     .returningAll()
     .executeTakeFirst();
   return row && fromRow(row);
@@ -98,37 +106,35 @@ export async function removeToken(query: Query, runId: bigint): Promise<TokenRec
   return row && fromRow(row);
 }
 
-/** Removes and returns the tokens that ended before `nowMs`. */
-export async function removeExpiredTokens(query: Query, nowMs: number): Promise<TokenRecord[]> {
+/** Removes and returns the tokens that have ended. */
+export async function removeExpiredTokens(query: Query, now: SqlInstant): Promise<TokenRecord[]> {
   const rows = await query
     .deleteFrom("token")
-    .where("active_until_ms", "<", BigInt(nowMs))
+    .where("active_until_ms", "<", now)
     .returningAll()
     .execute();
   return rows.map(fromRow);
 }
 
-/** Finds a token, live or not. */
+/** Finds a token, and tells for how long it is good yet, in milliseconds: below 0 when it has ended. */
 export async function findToken(
   query: Query,
   digest: TokenDigest,
-): Promise<TokenRecord | undefined> {
+  now: SqlInstant,
+): Promise<(TokenRecord & { readonly remainingMs: number }) | undefined> {
   const row = await query
     .selectFrom("token")
     .selectAll()
+    .select(sql<bigint>`active_until_ms - ${now}`.as("remaining_ms"))
     .where("digest", "=", digest)
     .executeTakeFirst();
-  return row && fromRow(row);
+  return row && { ...fromRow(row), remainingMs: Number(row.remaining_ms) };
 }
 
 /** Reads all tokens, live or not. */
 export async function readTokens(query: Query): Promise<TokenRecord[]> {
   const rows = await query.selectFrom("token").selectAll().execute();
   return rows.map(fromRow);
-}
-
-function toRow({ runId, digest, activeUntilMs }: TokenRecord): Row {
-  return { run_id: toSqlInteger(runId), digest, active_until_ms: BigInt(activeUntilMs) };
 }
 
 function fromRow(row: Row): TokenRecord {

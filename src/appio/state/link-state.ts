@@ -37,7 +37,7 @@ export interface LinkStateOptions {
   readonly database: AnySqlDatabase;
   /** What issues the tokens of runs, in the same database and by the same clock. */
   readonly authority: Authority;
-  /** The clock, in milliseconds since the epoch. Default: `Date.now`. */
+  /** The clock, in milliseconds since the epoch. Default: the database's. */
   readonly now?: () => number;
 }
 
@@ -47,7 +47,7 @@ export interface LinkStateOptions {
  * @throws Error if the database was written by a later version.
  */
 export async function createLinkState(options: LinkStateOptions): Promise<LinkState> {
-  const { authority, now = Date.now } = options;
+  const { authority, now = options.database.now } = options;
   const database = options.database.withTables<StateTables>();
   await migrate(database, stateSchema(database.engine));
   const core: StateCore = { database, authority, now };

@@ -18,7 +18,12 @@ import { serverAppIoService, signedServerAppIoService } from "./server-app-io.ts
 /** How to start a SuperLink. */
 export interface SuperLinkOptions {
   /** Path of the SQLite file that holds all state, created if absent; `:memory:` keeps nothing. */
-  readonly databasePath: string;
+  readonly databasePath?: string;
+  /**
+   * In the place of a path: an open database, which is closed with the SuperLink.
+   * Several SuperLinks may share a PostgreSQL database.
+   */
+  readonly database?: AnySqlDatabase;
   /**
    * The operator's secret: callers of the Control service present it in the
    * header `countersign-operator-token`. Only its digest is kept.
@@ -49,7 +54,7 @@ export interface SuperLinkOptions {
   readonly logPollMs?: number;
   /** Called for every refusal of a guard, on whichever port. */
   readonly onDecision?: (event: DecisionEvent) => void;
-  /** The clock, in milliseconds since the epoch. Default: `Date.now`. */
+  /** The clock, in milliseconds since the epoch. Default: the database's, and `Date.now` for signatures. */
   readonly now?: () => number;
 }
 
@@ -70,7 +75,7 @@ export interface SuperLink extends AsyncDisposable {
 }
 
 /**
- * Starts a SuperLink: the state in one SQLite file, and ServerAppIo, Fleet and
+ * Starts a SuperLink: the state in one database, and ServerAppIo, Fleet and
  * Control on a port each. Nodes sign their calls to Fleet; SuperExecs sign theirs
  * where `superExecAuth` says so.
  *
@@ -83,7 +88,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
   const knownKeys = options.superNodeKeys?.map(
     (key, index) => readPublicKey(key, `"superNodeKeys": key ${index + 1}`).pem,
   );
-  const database = await openSqlite({ path: options.databasePath });
+  const database = await openDatabase(options);
   const servers: Server[] = [];
   const stopping = new AbortController();
   const close = () => {
@@ -91,8 +96,10 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     return closeAll(servers, database);
   };
   try {
-    const authority = await createAuthority({ database, now });
-    const state = await createLinkState({ database, authority, now });
+    // Without a clock of its own the state follows that of the database, which its other users share.
+    const clock = options.now === undefined ? {} : { now };
+    const authority = await createAuthority({ database, ...clock });
+    const state = await createLinkState({ database, authority, ...clock });
     for (const pem of knownKeys ?? []) {
       await state.nodes.registerOnce(Buffer.from(pem));
     }
@@ -162,6 +169,13 @@ function operatorVerifier(operatorToken: Token) {
   const expected = digestToken(operatorToken);
   return (presented: Token) =>
     digestToken(presented) === expected ? {} : refusal("not the operator's");
+}
+
+async function openDatabase({ database, databasePath }: SuperLinkOptions): Promise<AnySqlDatabase> {
+  if ((database === undefined) === (databasePath === undefined)) {
+    throw new TypeError('either "databasePath" or "database" must say where the state is');
+  }
+  return database ?? openSqlite({ path: databasePath ?? "" });
 }
 
 /** Joins the counts of RPCs that several ports serve: health, and unknown ones. */

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServerAppIo } from "../../../gen/flwr/proto/serverappio_pb.ts";
 import { serverAppIoPolicy } from "../../../src/appio/policy.ts";
 import { type SuperLinkOptions, startSuperLink } from "../../../src/appio/superlink/superlink.ts";
+import { openSqlite } from "../../../src/authority/sqlite.ts";
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
 import { transportTo } from "../../../src/client/located-transport.ts";
 import { parseToken } from "../../../src/policy/token.ts";
@@ -20,14 +21,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-function options(): SuperLinkOptions {
+function options() {
   return {
     databasePath: join(directory, "state.db"),
     operatorToken: operator,
     serverAppIoPort: 0,
     fleetPort: 0,
     controlPort: 0,
-  };
+  } satisfies SuperLinkOptions;
 }
 
 describe("a SuperLink", () => {
@@ -102,4 +103,13 @@ describe("a SuperLink", () => {
     expect(failure.text).toBe("The log is no longer followed.");
     expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
+});
+
+it("needs to be told where its state is, once", async () => {
+  const { databasePath: _, ...without } = options();
+  const refusal = new TypeError('either "databasePath" or "database" must say where the state is');
+  await expect(startSuperLink(without)).rejects.toThrow(refusal);
+  const database = await openSqlite({ path: ":memory:" });
+  await expect(startSuperLink({ ...options(), database })).rejects.toThrow(refusal);
+  await database.close();
 });
