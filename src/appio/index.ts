@@ -2,6 +2,7 @@ export { ControlClient } from "../../gen/countersign/control/v1/control_counters
 export { ClientAppIoClient } from "../../gen/flwr/proto/clientappio_countersign.ts";
 export { FleetClient } from "../../gen/flwr/proto/fleet_countersign.ts";
 export { ServerAppIoClient } from "../../gen/flwr/proto/serverappio_countersign.ts";
+export { SimulationIoClient } from "../../gen/flwr/proto/simulationio_countersign.ts";
 export { ArrayRecord } from "./objects/array-record.ts";
 export { ConfigRecord } from "./objects/config-record.ts";
 export { InflateError } from "./objects/content-object.ts";
@@ -43,6 +44,7 @@ export {
   serverAppIoPolicy,
   signedClientAppIoPolicy,
   signedServerAppIoPolicy,
+  simulationIoPolicy,
   superExecKey,
   superNode,
   superNodeKey,
@@ -90,6 +92,10 @@ export type {
   ServerAppGrid,
 } from "./runtime/server-app-grid.ts";
 export type { ServerAppOutcome } from "./runtime/server-app-outcome.ts";
+export {
+  SimulationIoConnection,
+  type SimulationIoConnectionOptions,
+} from "./runtime/simulation-io.ts";
 export { type Sleep, sleep } from "./runtime/sleep.ts";
 export {
   ObjectMismatchError,

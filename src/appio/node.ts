@@ -15,7 +15,10 @@ export type {
 export { spawnWithToken } from "./launch/child.ts";
 export type { LaunchInput } from "./launch/launch-input.ts";
 export { readLaunchInput } from "./launch/launch-input.ts";
-export type { PluginType } from "./launch/plugin-type.ts";
+export type { AppType, PluginType } from "./launch/plugin-type.ts";
+export type { RunSimulationOptions, SimulatedApps } from "./launch/simulation/run-simulation.ts";
+export { runSimulation } from "./launch/simulation/run-simulation.ts";
+export type { WorkerThreadOptions } from "./launch/simulation/worker-thread.ts";
 export type {
   LaunchRequest,
   SuperExecEvent,

@@ -1,4 +1,5 @@
 import { Argument, Command, Option } from "commander";
+import type { AppType } from "../appio/launch/plugin-type.ts";
 import { exitCode } from "./exit-code.ts";
 import { untilTold } from "./lifetime.ts";
 import { printJson } from "./output.ts";
@@ -18,7 +19,9 @@ interface AppOptions {
 export function appCommand(): Command {
   return new Command("app")
     .description("Run one app for the token that comes through stdin (started by superexec).")
-    .addArgument(new Argument("<type>", "kind of app").choices(["serverapp", "clientapp"]))
+    .addArgument(
+      new Argument("<type>", "kind of app").choices(["serverapp", "clientapp", "simulation"]),
+    )
     .addOption(
       new Option("--address <url>", "AppIo service that gave the token")
         .argParser(parseServiceUrl)
@@ -35,7 +38,7 @@ export function appCommand(): Command {
         parseMilliseconds,
       ),
     )
-    .action(async (pluginType: "serverapp" | "clientapp", options: AppOptions) => {
+    .action(async (appType: AppType, options: AppOptions) => {
       const { runAppProcess } = await import("../appio/launch/app-process.ts");
       using lifetime = untilTold();
       // An app that ignores its signal must not outlive its launcher.
@@ -45,7 +48,7 @@ export function appCommand(): Command {
       lifetime.signal.addEventListener("abort", force, { once: true });
       process.stdin.once("end", force).once("close", force);
       const outcome = await runAppProcess({
-        pluginType,
+        appType,
         ...options,
         stdin: process.stdin,
         signal: lifetime.signal,
@@ -53,7 +56,7 @@ export function appCommand(): Command {
       });
       printJson({
         kind: "ended",
-        app: pluginType,
+        app: appType,
         outcome: outcome.kind,
         code: outcome.exitCode,
       });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Argument, Command, Option } from "commander";
 import type { ChildCommand } from "../appio/launch/child.ts";
-import type { PluginType } from "../appio/launch/plugin-type.ts";
+import type { AppType, PluginType } from "../appio/launch/plugin-type.ts";
 import type { SuperExecEvent } from "../appio/launch/superexec.ts";
 import { untilTold } from "./lifetime.ts";
 import { printableText, printJson } from "./output.ts";
@@ -78,10 +78,10 @@ export function superExecCommand(): Command {
             ? {}
             : { pollIntervalMs: options.pollIntervalMs }),
           ...(options.maxConcurrent === undefined ? {} : { maxConcurrent: options.maxConcurrent }),
-          launch: ({ address, token, runId }) =>
+          launch: ({ appType, address, token, runId }) =>
             spawnWithToken({
               token,
-              command: appCommandLine(custom, pluginType, address, directory, options),
+              command: appCommandLine(custom, appType, address, directory, options),
               onLine: ({ text }) => process.stderr.write(`[run ${runId}] ${printableText(text)}\n`),
             }),
         });
@@ -93,12 +93,12 @@ export function superExecCommand(): Command {
 
 function appCommandLine(
   custom: readonly string[],
-  pluginType: PluginType,
+  appType: AppType,
   address: string,
   directory: string,
   { replyPollMs, objectPollMs }: SuperExecCommandOptions,
 ): ChildCommand {
-  const parameters = [pluginType, "--address", address];
+  const parameters = [appType, "--address", address];
   parameters.push("--bundle-directory", join(directory, "bundles"));
   if (replyPollMs !== undefined) parameters.push("--reply-poll-ms", String(replyPollMs));
   if (objectPollMs !== undefined) parameters.push("--object-poll-ms", String(objectPollMs));

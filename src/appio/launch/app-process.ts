@@ -8,13 +8,15 @@ import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
 import { transportTo } from "../../client/located-transport.ts";
 import type { Sha256Hasher } from "../objects/object-id.ts";
 import type { LoadedApp } from "../runtime/load-app.ts";
+import type { InstalledBundle } from "./bundle-install.ts";
 import { readLaunchInput } from "./launch-input.ts";
-import type { PluginType } from "./plugin-type.ts";
+import type { AppType, PluginType } from "./plugin-type.ts";
+import type { SimulatedApps } from "./simulation/run-simulation.ts";
 
 /** Options of {@link runAppProcess}. */
 export interface AppProcessOptions {
-  readonly pluginType: PluginType;
-  /** URL of the AppIo service that gave the token: ServerAppIo for a ServerApp, ClientAppIo for a ClientApp. */
+  readonly appType: AppType;
+  /** URL of the AppIo service that gave the token: ClientAppIo for a ClientApp, else ServerAppIo. */
   readonly address: string;
   /** Carries `{"token": "..."}` as its first line; its end tells that the parent is gone. */
   readonly stdin: Readable;
@@ -23,7 +25,10 @@ export interface AppProcessOptions {
    * new temporary directory, removed at the end.
    */
   readonly bundleDirectory?: string;
-  /** How often a ServerApp's grid asks for replies, in milliseconds. Default 3000, as Flower's. */
+  /**
+   * How often a ServerApp's grid asks for replies, and a simulation whether its run goes on, in milliseconds.
+   * Default 3000, as Flower's grid.
+   */
   readonly replyPollMs?: number;
   /** How soon a ServerApp's grid asks again for an object that has not arrived, in milliseconds. Default 1000, as Flower's. */
   readonly objectPollMs?: number;
@@ -43,35 +48,45 @@ export interface AppProcessOutcome {
 
 /**
  * Runs one app in this process, for the token that a SuperExec sends through stdin: connects to the AppIo service,
- * installs the app bundle it is sent, imports the app and runs it to its end. A ServerApp's output is uploaded to the
- * log of its run.
+ * installs the app bundle it is sent, imports the app and runs it to its end. The output of a ServerApp or a
+ * simulation is uploaded to the log of its run.
  *
- * A ServerApp lives for one run, a ClientApp for one message.
+ * A ServerApp and a simulation live for one run, a ClientApp for one message.
  *
  * @throws Error when stdin carries no token
  */
 export async function runAppProcess(options: AppProcessOptions): Promise<AppProcessOutcome> {
-  const { pluginType, address, stdin, replyPollMs, objectPollMs, onLog = () => {} } = options;
+  const { appType, address, stdin, replyPollMs, objectPollMs, onLog = () => {} } = options;
   const input = await readLaunchInput(stdin);
   const signal = AbortSignal.any([input.parentGone, ...(options.signal ? [options.signal] : [])]);
   const sessionManager = new Http2SessionManager(address);
   const transport = transportTo(createGrpcTransport, { baseUrl: address, sessionManager });
   const directory = options.bundleDirectory ?? (await mkdtemp(join(tmpdir(), "countersign-app-")));
-  const loadApp = (fab: Fab): Promise<LoadedApp> => loadBundle(fab, pluginType, directory);
   try {
     const createSha256 = (): Sha256Hasher => createHash("sha256");
-    const common = { transport, token: input.token, loadApp, onLog, signal, createSha256 };
-    if (pluginType === "serverapp") {
+    const common = { transport, token: input.token, onLog, signal, createSha256 };
+    if (appType === "simulation") {
+      const { runSimulation } = await import("./simulation/run-simulation.ts");
+      return await runSimulation({
+        ...common,
+        captureLog: captureOutput,
+        loadApps: (fab) => loadSimulation(fab, directory),
+        ...(replyPollMs === undefined ? {} : { maxHeartbeatMs: replyPollMs }),
+      });
+    }
+    const loadApp = (fab: Fab) => loadBundle(fab, appType, directory);
+    if (appType === "serverapp") {
       const { runServerApp } = await import("../runtime/run-server-app.ts");
       return await runServerApp({
         ...common,
+        loadApp,
         captureLog: captureOutput,
         ...(replyPollMs === undefined ? {} : { replyPollMs }),
         ...(objectPollMs === undefined ? {} : { pulling: { initialBackoffMs: objectPollMs } }),
       });
     }
     const { runClientApp } = await import("../runtime/run-client-app.ts");
-    return await runClientApp(common);
+    return await runClientApp({ ...common, loadApp });
   } finally {
     sessionManager.abort();
     if (options.bundleDirectory === undefined) {
@@ -81,13 +96,29 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
 }
 
 async function loadBundle(fab: Fab, pluginType: PluginType, directory: string): Promise<LoadedApp> {
+  const { loadEntryPoint } = await import("./bundle-install.ts");
+  const installed = await install(fab, directory);
+  return { app: await loadEntryPoint(installed, pluginType), config: installed.bundle.config };
+}
+
+/** The ServerApp is imported here, the ClientApp by each of the simulation's threads. */
+async function loadSimulation(fab: Fab, directory: string): Promise<SimulatedApps> {
+  const { entryPointUrl, loadEntryPoint } = await import("./bundle-install.ts");
+  const installed = await install(fab, directory);
+  return {
+    clientAppUrl: entryPointUrl(installed, "clientapp"),
+    serverApp: await loadEntryPoint(installed, "serverapp"),
+    config: installed.bundle.config,
+  };
+}
+
+async function install(fab: Fab, directory: string): Promise<InstalledBundle> {
   const { bundleId, readBundle } = await import("./bundle.ts");
-  const { installBundle, loadEntryPoint } = await import("./bundle-install.ts");
+  const { installBundle } = await import("./bundle-install.ts");
   if (bundleId(fab.content) !== fab.hashStr) {
     throw new Error("The app bundle that arrived is not the one that was announced.");
   }
-  const installed = await installBundle(await readBundle(fab.content), directory);
-  return { app: await loadEntryPoint(installed, pluginType), config: installed.bundle.config };
+  return installBundle(await readBundle(fab.content), directory);
 }
 
 /** Copies what the process writes to stdout and stderr, which console does, to `upload`. */

@@ -59,16 +59,26 @@ export async function loadEntryPoint(
   installed: InstalledBundle,
   pluginType: PluginType,
 ): Promise<unknown> {
-  const { bundle, root } = installed;
+  const { bundle } = installed;
+  const module: object = await import(entryPointUrl(installed, pluginType));
+  if (!("default" in module)) {
+    const path = bundle.entryPoints[pluginType];
+    throw new Error(`The module ${path} of the app bundle ${bundle.name} has no default export.`);
+  }
+  return module.default;
+}
+
+/**
+ * The URL of an installed app's module, for those that import it elsewhere.
+ *
+ * @throws Error when the bundle has no such app
+ */
+export function entryPointUrl({ bundle, root }: InstalledBundle, pluginType: PluginType): string {
   const path = bundle.entryPoints[pluginType];
   if (path === undefined) {
     throw new Error(`The app bundle ${bundle.name} ${bundle.version} has no ${pluginType}.`);
   }
-  const module: object = await import(pathToFileURL(join(root, path)).href);
-  if (!("default" in module)) {
-    throw new Error(`The module ${path} of the app bundle ${bundle.name} has no default export.`);
-  }
-  return module.default;
+  return pathToFileURL(join(root, path)).href;
 }
 
 function findPackage(name: string, bundle: AppBundle): string {

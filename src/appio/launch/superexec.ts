@@ -3,12 +3,14 @@ import type { Token } from "../../policy/token.ts";
 import { sleep } from "../runtime/sleep.ts";
 import type { ChildExit, ChildHandle } from "./child.ts";
 import { connectToLaunches, type LaunchClient, type LaunchService } from "./launch-client.ts";
-import type { PluginType } from "./plugin-type.ts";
+import type { AppType, PluginType } from "./plugin-type.ts";
 import { checkedPollInterval } from "./poll-interval.ts";
 
 /** What a launcher is told about the app to start. The token is not shown when this object is inspected. */
 export interface LaunchRequest {
   readonly pluginType: PluginType;
+  /** What to start: the plugin type, or a simulation for runs of that type. */
+  readonly appType: AppType;
   readonly runId: bigint;
   /** URL of the AppIo service, as a child on this machine can reach it. */
   readonly address: string;
@@ -70,7 +72,7 @@ export async function runSuperExec(options: SuperExecOptions): Promise<void> {
     }
     let child: ChildHandle;
     try {
-      child = launch(new ClaimedApp(pluginType, runId, client.address, claim.token));
+      child = launch(new ClaimedApp(pluginType, claim.appType, runId, client.address, claim.token));
     } catch (error) {
       return skip(runId, `launch failed: ${error instanceof Error ? error.message : "unknown"}`);
     }
@@ -126,16 +128,18 @@ async function claimApp(
   pluginType: PluginType,
   runId: bigint,
   signal: AbortSignal,
-): Promise<{ readonly token: Token } | string> {
+): Promise<{ readonly appType: AppType; readonly token: Token } | string> {
   try {
+    let appType: AppType = pluginType;
     if (pluginType === "serverapp") {
       const runType = await client.runType(runId);
-      if (runType !== "serverapp") {
+      if (runType !== "serverapp" && runType !== "simulation") {
         return `run type ${JSON.stringify(runType ?? "unknown")} is not launched here`;
       }
+      appType = runType;
     }
     const token = await client.claim(runId);
-    return token === undefined ? "claimed by another" : { token };
+    return token === undefined ? "claimed by another" : { appType, token };
   } catch (error) {
     if (signal.aborted) {
       return "stopping";
@@ -147,12 +151,20 @@ async function claimApp(
 
 class ClaimedApp implements LaunchRequest {
   readonly pluginType: PluginType;
+  readonly appType: AppType;
   readonly runId: bigint;
   readonly address: string;
   readonly #token: Token;
 
-  constructor(pluginType: PluginType, runId: bigint, address: string, token: Token) {
+  constructor(
+    pluginType: PluginType,
+    appType: AppType,
+    runId: bigint,
+    address: string,
+    token: Token,
+  ) {
     this.pluginType = pluginType;
+    this.appType = appType;
     this.runId = runId;
     this.address = address;
     this.#token = token;

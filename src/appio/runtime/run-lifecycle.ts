@@ -55,6 +55,11 @@ export interface RunKind<C extends RunConnection> {
   readonly exitCodes: Readonly<Record<ServerAppEnd["kind"], number>>;
   /** The node that the run's log comes from; 0 for none. */
   logNodeId(inputs: PullAppInputsResponse): bigint;
+  /**
+   * The longest pause between two heartbeats, in milliseconds; for apps whose
+   * other calls would not find out that the run was stopped. Default: Flower's.
+   */
+  readonly maxHeartbeatMs?: number;
   connect(options: RunConnectionOptions): C;
   /** Loads the app; what it throws is the run's failure. */
   prepare(run: StartedRun<C>): Promise<PreparedRun>;
@@ -116,7 +121,10 @@ async function runToEnd<C extends RunConnection>(
   try {
     endCapture = captureLog?.(uploader.add);
     const prepared = await lifetime.during(() => kind.prepare(run));
-    heartbeat = startAppHeartbeat(connection, lifetime, options);
+    heartbeat = startAppHeartbeat(connection, lifetime, {
+      ...options,
+      sleep: (ms, signal) => sleep(Math.min(ms, kind.maxHeartbeatMs ?? ms), signal),
+    });
     await runMain(run, prepared);
     end = { kind: "completed" };
   } catch (error) {

@@ -153,7 +153,7 @@ describe("runSuperExec", () => {
 
   it("looks at a run's type before it spends the token", async () => {
     const { list, server } = await serveApps([
-      [1n, "simulation"],
+      [1n, "other"],
       [2n, "serverapp"],
     ]);
     const { launch, requests } = childLauncher("leave");
@@ -164,8 +164,22 @@ describe("runSuperExec", () => {
     expect(events).toContainEqual({
       kind: "skipped",
       runId: 1n,
-      reason: 'run type "simulation" is not launched here',
+      reason: 'run type "other" is not launched here',
     });
+  });
+
+  it("launches simulations where it launches ServerApps, and says which is which", async () => {
+    const { server } = await serveApps([
+      [1n, "simulation"],
+      [2n, "serverapp"],
+    ]);
+    const { launch, requests } = childLauncher("leave");
+    const { events } = start(server, { launch });
+    await eventually(() => exits(events)).toHaveLength(2);
+    expect(requests.map(({ runId, pluginType, appType }) => [runId, pluginType, appType])).toEqual([
+      [1n, "serverapp", "simulation"],
+      [2n, "serverapp", "serverapp"],
+    ]);
   });
 
   it("does not let the first run keep the others from being launched", async () => {
