@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseToken, type Token } from "../policy/token.ts";
 import { CommandError } from "./exit-code.ts";
+import { assertOwnersOnly } from "./key-files.ts";
 
 /** Environment variable with the operator's token itself. */
 export const operatorTokenVariable = "COUNTERSIGN_OPERATOR_TOKEN";
@@ -73,10 +74,7 @@ function tokenFile({ file, env }: OperatorTokenSource): string {
 async function readTokenFile(file: string): Promise<Token | undefined> {
   let content: string;
   try {
-    // Windows has no such bits: access there is a matter of the folder's access control list.
-    if (process.platform !== "win32" && ((await stat(file)).mode & 0o077) !== 0) {
-      throw new CommandError(`Others can read the operator token in ${file}: run chmod 600 on it.`);
-    }
+    await assertOwnersOnly(file);
     content = await readFile(file, "utf8");
   } catch (error) {
     if (error instanceof CommandError) throw error;

@@ -5,6 +5,7 @@ import { Argument, Command, Option } from "commander";
 import type { ChildCommand } from "../appio/launch/child.ts";
 import type { AppType, PluginType } from "../appio/launch/plugin-type.ts";
 import type { SuperExecEvent } from "../appio/launch/superexec.ts";
+import { readPrivateKeyFile } from "./key-files.ts";
 import { untilTold } from "./lifetime.ts";
 import { printableText, printJson } from "./output.ts";
 import { parseCount, parseMilliseconds, parseServiceUrl } from "./parameters.ts";
@@ -12,6 +13,7 @@ import { selfCommand } from "./self.ts";
 
 interface SuperExecCommandOptions {
   readonly appio?: string;
+  readonly key?: string;
   readonly pollIntervalMs?: number;
   readonly replyPollMs?: number;
   readonly objectPollMs?: number;
@@ -59,8 +61,11 @@ export function superExecCommand(): Command {
         "apps that may run at a time (default: no limit)",
       ).argParser(parseCount),
     )
+    .option("--key <file>", "private key to sign with, where only known SuperExecs may launch apps")
     .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
     .action(async (pluginType: PluginType, custom: string[], options: SuperExecCommandOptions) => {
+      const privateKey =
+        options.key === undefined ? undefined : await readPrivateKeyFile(options.key);
       const { runSuperExec } = await import("../appio/launch/superexec.ts");
       const { spawnWithToken } = await import("../appio/launch/child.ts");
       using lifetime = untilTold(options);
@@ -74,6 +79,7 @@ export function superExecCommand(): Command {
           pluginType,
           signal: lifetime.signal,
           onEvent: printEvent,
+          ...(privateKey === undefined ? {} : { privateKey }),
           ...(options.pollIntervalMs === undefined
             ? {}
             : { pollIntervalMs: options.pollIntervalMs }),

@@ -1,18 +1,24 @@
 import { Command, Option } from "commander";
 import { CommandError } from "./exit-code.ts";
+import { readPublicKeyFile } from "./key-files.ts";
+import {
+  addLauncherKeyOptions,
+  type LauncherKeyOptions,
+  readLauncherKeys,
+} from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
 import { readOrCreateOperatorToken } from "./operator-token.ts";
 import { printJson } from "./output.ts";
 import { parseMilliseconds, parsePort } from "./parameters.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperLinkCommandOptions {
+interface SuperLinkCommandOptions extends LauncherKeyOptions {
   readonly database: string;
   readonly host: string;
   readonly port: number;
   readonly fleetPort: number;
   readonly controlPort: number;
-  readonly isolation: "subprocess" | "process";
+  readonly supernodeKeys?: string;
   readonly operatorTokenFile?: string;
   readonly logPollMs?: number;
   readonly superexecPollMs?: number;
@@ -23,7 +29,7 @@ interface SuperLinkCommandOptions {
 
 /** `countersign superlink`: serves ServerAppIo, Fleet and Control. */
 export function superLinkCommand(): Command {
-  return new Command("superlink")
+  const command = new Command("superlink")
     .description("Serve ServerAppIo to apps, Fleet to SuperNodes and Control to the operator.")
     .requiredOption("--database <path>", "SQLite file with all state, or :memory:")
     .option("--host <address>", "address to listen on", "127.0.0.1")
@@ -72,11 +78,20 @@ export function superLinkCommand(): Command {
         "how soon a ServerApp asks again for an object that has not arrived (default: 1000)",
       ).argParser(parseMilliseconds),
     )
-    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
-    .action(runSuperLink);
+    .option(
+      "--supernode-keys <file>",
+      "public keys of the SuperNodes that may join (default: a node with any key registers itself)",
+    )
+    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone");
+  return addLauncherKeyOptions(command).action(runSuperLink);
 }
 
-async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
+async function runSuperLink(options: SuperLinkCommandOptions, command: Command): Promise<void> {
+  const { superExecAuth, parameters } = await readLauncherKeys(options, command);
+  const superNodeKeys =
+    options.supernodeKeys === undefined
+      ? undefined
+      : await readPublicKeyFile(options.supernodeKeys);
   const { startSuperLink } = await import("../appio/superlink/superlink.ts");
   using lifetime = untilTold(options);
   const operator = await readOrCreateOperatorToken({
@@ -90,6 +105,8 @@ async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
     serverAppIoPort: options.port,
     fleetPort: options.fleetPort,
     controlPort: options.controlPort,
+    ...(superNodeKeys === undefined ? {} : { superNodeKeys }),
+    ...(superExecAuth === undefined ? {} : { superExecAuth }),
     ...(options.logPollMs === undefined ? {} : { logPollMs: options.logPollMs }),
   });
   const { serverAppIoUrl, fleetUrl, controlUrl } = superLink;
@@ -98,6 +115,7 @@ async function runSuperLink(options: SuperLinkCommandOptions): Promise<void> {
       ? startSubprocess([
           ...["superexec", "serverapp", "--appio", serverAppIoUrl],
           ...intervals(options),
+          ...parameters,
         ])
       : undefined;
   try {

@@ -1,6 +1,12 @@
 import { Command, Option } from "commander";
 import type { ConfigValues } from "../appio/runtime/config-values.ts";
 import { CommandError } from "./exit-code.ts";
+import { readPrivateKeyFile } from "./key-files.ts";
+import {
+  addLauncherKeyOptions,
+  type LauncherKeyOptions,
+  readLauncherKeys,
+} from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
 import {
   addListenerOptions,
@@ -17,11 +23,11 @@ import {
 } from "./parameters.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperNodeCommandOptions extends ListenerCommandOptions {
+interface SuperNodeCommandOptions extends ListenerCommandOptions, LauncherKeyOptions {
   readonly superlink: string;
+  readonly key?: string;
   readonly port: number;
   readonly nodeConfig?: ConfigValues;
-  readonly isolation: "subprocess" | "process";
   readonly pollIntervalMs?: number;
   readonly replyPollMs?: number;
   readonly objectPollMs?: number;
@@ -45,7 +51,11 @@ export function superNodeCommand(): Command {
     .addOption(
       new Option("--port <port>", "port of ClientAppIo").argParser(parsePort).default(9094),
     );
-  return addListenerOptions(command)
+  command.option(
+    "--key <file>",
+    "the node's private key, which the SuperLink knows (default: a new one)",
+  );
+  return addLauncherKeyOptions(addListenerOptions(command))
     .addOption(
       new Option(
         "--node-config <key=value>",
@@ -95,6 +105,9 @@ export function superNodeCommand(): Command {
 
 async function runSuperNode(options: SuperNodeCommandOptions, command: Command): Promise<void> {
   const listener = await readListenerOptions(options, command);
+  const launcherKeys = await readLauncherKeys(options, command);
+  const { superExecAuth } = launcherKeys;
+  const privateKey = options.key === undefined ? undefined : await readPrivateKeyFile(options.key);
   const { startSuperNode } = await import("../appio/supernode/supernode.ts");
   using lifetime = untilTold(options);
   const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =
@@ -106,6 +119,8 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
     onLog: (line) => process.stderr.write(`${line}\n`),
     signal: lifetime.signal,
     ...listener,
+    ...(privateKey === undefined ? {} : { privateKey }),
+    ...(superExecAuth === undefined ? {} : { superExecAuth }),
     ...(nodeConfig === undefined ? {} : { nodeConfig }),
     ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
     ...(replyPollMs === undefined ? {} : { replyPollIntervalMs: replyPollMs }),
@@ -118,10 +133,15 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
   });
   if (superNode === undefined) return;
   const { nodeId, clientAppIoUrl } = superNode;
+  const { parameters } = launcherKeys;
   const poll = superexecPollMs === undefined ? [] : ["--poll-interval-ms", String(superexecPollMs)];
   const superExec =
     options.isolation === "subprocess"
-      ? startSubprocess(["superexec", "clientapp", "--appio", clientAppIoUrl, ...poll])
+      ? startSubprocess([
+          ...["superexec", "clientapp", "--appio", clientAppIoUrl],
+          ...poll,
+          ...parameters,
+        ])
       : undefined;
   try {
     printJson({ kind: "ready", service: "supernode", nodeId, clientAppIoUrl });

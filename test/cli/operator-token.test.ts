@@ -41,7 +41,7 @@ test("takes the token from the environment, unless the command line names a file
 test("refuses a file that others can read", async () => {
   const file = await writeSecret("open", "secret-of-open", 0o644);
   await expect(readOperatorToken({ file, env: {} })).rejects.toThrow(
-    `Others can read the operator token in ${file}: run chmod 600 on it.`,
+    `Others can read the secret in ${file}: run chmod 600 on it.`,
   );
 });
 

@@ -1,0 +1,143 @@
+import { generateKeyPairSync } from "node:crypto";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readPrivateKeyFile, readPublicKeyFile } from "../../src/cli/key-files.ts";
+import { appBundle } from "../appio/launch/archive.ts";
+import { run, type Started, start } from "./command-line.ts";
+
+/** A ServerApp that counts its nodes. */
+const bundle = appBundle(
+  { serverapp: "./server-app.ts" },
+  {
+    "server-app.ts": `import { ServerApp } from "countersign/appio";
+      export default new ServerApp().main(async (grid) => {
+        console.log("nodes:", (await grid.getNodeIds()).length);
+      });`,
+  },
+);
+
+const anyPort = ["--port", "0"];
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "countersign-keys-test-"));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+async function write(name: string, content: string | Uint8Array, mode = 0o600): Promise<string> {
+  const file = join(directory, name);
+  await writeFile(file, content);
+  await chmod(file, mode);
+  return file;
+}
+
+/** Writes a new key pair as PEM. */
+async function makeKey(name: string): Promise<{ key: string; keys: string; pem: string }> {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  const pem = publicKey.export({ type: "spki", format: "pem" }).toString();
+  return {
+    key: await write(name, privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
+    keys: await write(`${name}.pub`, pem),
+    pem,
+  };
+}
+
+describe("key files", () => {
+  test("of public keys hold PEM blocks and OpenSSH lines, and comments", async () => {
+    const { pem } = await makeKey("one");
+    const line = "ecdsa-sha2-nistp256 AAAAE2VjZHNh me@here";
+    const file = await write("many", `# the nodes\n${pem}\n\n${line}\n  # none\n${pem}`);
+    expect(await readPublicKeyFile(file)).toEqual([pem.trim(), line, pem.trim()]);
+    await expect(readPublicKeyFile(await write("none", "# no key\n"))).rejects.toThrow(
+      "holds no public key",
+    );
+  });
+
+  test("of private keys are for their owner only, and their content is never shown", async () => {
+    const { key } = await makeKey("two");
+    expect((await readPrivateKeyFile(key)).asymmetricKeyType).toBe("ec");
+    await chmod(key, 0o640);
+    await expect(readPrivateKeyFile(key)).rejects.toThrow(
+      `Others can read the secret in ${key}: run chmod 600 on it.`,
+    );
+    const bad = await write(
+      "bad",
+      "-----BEGIN PRIVATE KEY-----\nsecretsecret\n-----END PRIVATE KEY-----\n",
+    );
+    const failure: unknown = await readPrivateKeyFile(bad).catch((error) => error);
+    expect(String(failure)).toContain(`${bad} cannot be read as a private key`);
+    expect(String(failure)).not.toContain("secretsecret");
+  });
+
+  test.each([
+    [["--superexec-keys", "x"], "--superexec-keys needs --superexec-key, or --isolation process"],
+    [["--superexec-key", "x"], "--superexec-key needs --superexec-keys"],
+    [
+      ["--superexec-keys", "x", "--superexec-key", "y", "--isolation", "process"],
+      "--superexec-key is for --isolation subprocess only",
+    ],
+  ])("superlink %j is a wrong command line", async (parameters, message) => {
+    const { code, stderr } = await run(["superlink", "--database", ":memory:", ...parameters]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`error: ${message}
+`);
+  });
+});
+
+describe("a SuperLink that knows its SuperNodes and SuperExecs by their keys", () => {
+  let superLink: Started;
+  let urls: Readonly<Record<string, unknown>>;
+  let launcher: { key: string; keys: string };
+  let node: { key: string; keys: string };
+  beforeAll(async () => {
+    launcher = await makeKey("launcher");
+    node = await makeKey("node");
+    superLink = start([
+      ...["superlink", "--database", ":memory:", "--fleet-port", "0", "--control-port", "0"],
+      ...["--operator-token-file", join(directory, "operator-token"), "--superexec-poll-ms", "20"],
+      ...["--supernode-keys", node.keys, "--superexec-keys", launcher.keys],
+      ...["--superexec-key", launcher.key, ...anyPort],
+    ]);
+    urls = await superLink.event("ready");
+  });
+  afterAll(async () => {
+    superLink?.child.kill("SIGTERM");
+    await superLink?.ended;
+  });
+
+  test("launches runs through the SuperExec it starts with the key", async () => {
+    const file = await write("app.tgz", bundle);
+    const operator = [
+      ...["--superlink", String(urls.controlUrl)],
+      ...["--operator-token-file", join(directory, "operator-token")],
+    ];
+    const { stdout } = await run(["run", file, ...operator]);
+    const { stdout: log } = await run(["log", stdout.trim(), "-f", ...operator]);
+    expect(log).toMatch(/^nodes: [01]\n$/);
+  });
+
+  test("refuses a SuperExec without a key, and one with another key", async () => {
+    const stranger = await makeKey("strange-launcher");
+    const appIo = ["superexec", "serverapp", "--appio", String(urls.serverAppIoUrl)];
+    for (const parameters of [appIo, [...appIo, "--key", stranger.key]]) {
+      const { code, stderr } = await run(parameters);
+      expect(code).toBe(1);
+      expect(stderr).toContain("Authentication failed.");
+    }
+  });
+
+  test("lets the listed SuperNode join, and no other", async () => {
+    const fleet = ["supernode", "--superlink", String(urls.fleetUrl), "--isolation", "process"];
+    const listed = start([...fleet, ...anyPort, "--key", node.key]);
+    expect(await listed.event("ready")).toMatchObject({ service: "supernode" });
+    listed.child.kill("SIGTERM");
+    expect((await listed.ended).code).toBe(0);
+
+    const stranger = await makeKey("strange-node");
+    for (const parameters of [[], ["--key", stranger.key]]) {
+      const { code, stdout } = await run([...fleet, ...anyPort, ...parameters]);
+      expect([code, stdout]).toEqual([1, ""]);
+    }
+  });
+});
