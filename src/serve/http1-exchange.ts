@@ -4,7 +4,7 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { readBody } from "./request-body.ts";
+import { drainBody, readBody } from "./request-body.ts";
 
 /** What is left of an upload is read up to this many bytes, to keep the connection. */
 const maxDiscardedBytes = 64 * 1024;
@@ -160,6 +160,7 @@ export class Http1Exchange implements Exchange {
       const timer = setTimeout(done, discardWaitMs);
       request.on("close", done);
       request.on("data", onData);
+      drainBody(request);
     });
   }
 
@@ -167,7 +168,7 @@ export class Http1Exchange implements Exchange {
   #leaveUpload(): void {
     const { socket } = this.#request;
     if (this.#request.complete) {
-      this.#request.resume();
+      drainBody(this.#request);
     } else if (this.#mustClose()) {
       // Marks the body as consumed: Node reads to its end what nobody looked at.
       this.#request.read(0);
@@ -181,7 +182,7 @@ export class Http1Exchange implements Exchange {
       // does not get the connection back.
       const timer = setTimeout(() => linger(socket), lingerMs);
       this.#request.once("close", () => clearTimeout(timer));
-      this.#request.resume();
+      drainBody(this.#request);
     }
   }
 }

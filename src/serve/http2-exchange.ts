@@ -3,7 +3,7 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { readBody } from "./request-body.ts";
+import { drainBody, readBody } from "./request-body.ts";
 
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
@@ -28,10 +28,16 @@ export class Http2Exchange implements Exchange {
     const authority = pseudoHeader(flat, ":authority");
     const hosts = this.rawHeaders.filter(([name]) => name === "host").map(([, value]) => value);
     this.authorities = authority === "" ? hosts : [authority, ...hosts];
-    stream.once("close", () => {
+    const onGone = () => {
       if (!this.#isAnswered) {
         this.#controller?.abort(callerGone());
       }
+    };
+    stream.once("close", onGone);
+    // A reset without an error closes a stream only when its body has been read.
+    stream.once("aborted", () => {
+      onGone();
+      drainBody(stream);
     });
   }
 
@@ -111,11 +117,11 @@ export class Http2Exchange implements Exchange {
       if (this.isClosed) {
         return;
       }
-      if (this.#stream.state.remoteClose === 1) {
-        this.#stream.resume();
-      } else {
+      if (this.#stream.state.remoteClose !== 1) {
         this.#stream.close(constants.NGHTTP2_NO_ERROR);
       }
+      // A stream is over when its body has been read, be it closed or not.
+      drainBody(this.#stream);
     });
   }
 }

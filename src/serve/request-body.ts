@@ -29,6 +29,15 @@ export async function* readBody(
   }
 }
 
+/**
+ * Lets the rest of a body run dry that nobody wants. An iterator that was left
+ * in the middle still listens, and would hold the stream up for ever.
+ */
+export function drainBody(readable: Readable): void {
+  readable.removeAllListeners("readable");
+  readable.resume();
+}
+
 class BodyClock {
   readonly #limit: BodyLimit;
   readonly #startedAt = performance.now();

@@ -41,14 +41,17 @@ beforeAll(async () => {
             throw new ConnectError("no more letters", Code.DataLoss);
           },
           // Answers before the requests have ended.
-          importLetters: async () => ({ count: 1 }),
+          importLetters: async (requests) => {
+            const { value } = await requests[Symbol.asyncIterator]().next();
+            return { count: value?.letter === undefined ? 0 : 1 };
+          },
           converse: unimplemented,
         },
         { readMaxBytes: { sendLetter: 64 * 1024 * 1024 } },
       ),
     ],
     verifiers: {},
-    limits: { writeMaxBytes: 16 * 1024 * 1024 },
+    limits: { writeMaxBytes: 16 * 1024 * 1024, maxConcurrentCalls: 5 },
   });
 });
 afterAll(() => server.close({ graceMs: 1 }));
@@ -110,6 +113,22 @@ it.each([
   const client = makeClient();
   for (let i = 0; i < 3; i++) {
     expect((await client.importLetters(endless())).count).toBe(1);
+  }
+});
+
+it.each([
+  ["gRPC", grpc],
+  ["Connect on HTTP/1.1", connect],
+])("%s: has done with a call whose requests a handler left unread", async (_, makeClient) => {
+  async function* three() {
+    for (let i = 0; i < 3; i++) {
+      yield { letter: { text: `number ${i}` } };
+    }
+  }
+  const client = makeClient();
+  // More than may be open at once.
+  for (let i = 0; i < 10; i++) {
+    expect((await client.importLetters(three())).count).toBe(1);
   }
 });
 

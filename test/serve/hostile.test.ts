@@ -353,6 +353,35 @@ it("aborts a handler whose caller's connection breaks", async () => {
   expect(ConnectError.from(signal?.reason).code).toBe(Code.Canceled);
 });
 
+it.each([0, 8])(
+  "aborts a handler whose call is reset with code %d, its body half read",
+  async (code) => {
+    await using holding = await serveMailbox({ holdSendLetter: true });
+    const socket = await openSocket(holding.server.port);
+    const message = Buffer.from([0, 0, 0, 0, 2, 0x7b, 0x7d]);
+    socket.write(
+      Buffer.concat([
+        hello,
+        requestHeaders(
+          1,
+          "/countersign.example.v1.Mailbox/ImportLetters",
+          "application/connect+json",
+          endHeaders,
+          [["mailbox-session", "letmein"]],
+        ),
+        frame(frameType.data, 0, 1, Buffer.concat([message, message])),
+      ]),
+    );
+    while (holding.log.watches.length === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    socket.write(frame(frameType.data, 0, 1, message));
+    socket.write(frame(frameType.resetStream, 0, 1, Buffer.from([0, 0, 0, code])));
+    await aborted(holding.log.watches[0]);
+    socket.destroy();
+  },
+);
+
 async function framesAfter(bytes: readonly Buffer[]) {
   const socket = await openSocket(mailbox.server.port);
   socket.write(Buffer.concat(bytes));

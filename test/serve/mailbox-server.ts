@@ -37,9 +37,9 @@ export const header = { "mailbox-session": token };
 export interface MailboxLog {
   /** Names of the handlers that began, in order. */
   readonly began: string[];
-  /** Signals of the calls of watchLetters, in order. */
+  /** Signals of the calls of watchLetters and importLetters, in order. */
   readonly watches: AbortSignal[];
-  /** Lets the calls of sendLetter answer that wait for it, if the server was told to hold them. */
+  /** Lets the calls of sendLetter and importLetters go on, if the server was told to hold them. */
   release(): void;
 }
 
@@ -95,11 +95,15 @@ export async function serveMailbox(
             }
           }
         },
-        importLetters: async (requests) => {
+        importLetters: async (requests, { signal }) => {
           began.push("importLetters");
+          watches.push(signal);
           let count = 0;
           for await (const _ of requests) {
             count++;
+            if (holdSendLetter) {
+              await held;
+            }
           }
           return { count };
         },
