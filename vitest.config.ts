@@ -5,7 +5,11 @@ import { findPostgresBinaries } from "./test/postgres/cluster.ts";
 const storeSuites = ["test/appio/state/**/*.test.ts"];
 
 /** Suites that run over both engines as well as those that are for PostgreSQL alone. */
-const postgresSuites = [...storeSuites, "test/postgres/**/*.test.ts"];
+const postgresSuites = [
+  ...storeSuites,
+  "test/authority/{authority,authority.model,claim-race,migrate,sql-database}.test.ts",
+  "test/postgres/**/*.test.ts",
+];
 
 const projects: TestProjectInlineConfiguration[] = [
   {

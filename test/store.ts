@@ -7,6 +7,7 @@ import { afterAll, inject } from "vitest";
 import { openPostgres } from "../src/authority/postgres.ts";
 import type { AnySqlDatabase } from "../src/authority/sql-database.ts";
 import { openSqlite } from "../src/authority/sqlite.ts";
+import type { Place } from "./place.ts";
 import { clusterUser } from "./postgres/cluster.ts";
 
 /**
@@ -50,7 +51,7 @@ export function createStore(kind: StoreKind = storeKind): Store {
     }
     case "postgres": {
       const used = usedSchemas.pop();
-      const schema = used ?? `s_${crypto.randomUUID().replaceAll("-", "")}`;
+      const schema = used ?? newSchemaName();
       let open = () => openSchema(schema, used === undefined ? createSchema : emptyTables);
       return {
         kind,
@@ -70,14 +71,29 @@ export function createLastingStore(): Store {
   return createStore(storeKind === "memory" ? "file" : storeKind);
 }
 
-/** Settings of the driver for a schema in the project's PostgreSQL server, which other processes may use as well. */
-export function postgresConfig(schema: string): Readonly<Record<string, string>> {
+/** Makes an empty place for a database that several processes open at once. */
+export async function createSharedPlace(): Promise<Place> {
+  if (storeKind !== "postgres") {
+    return { path: join(directory(), `${count++}.db`) };
+  }
+  const schema = newSchemaName();
+  const database = await openSchema(schema, createSchema);
+  await database.close();
+  return { config: postgresConfig(schema) };
+}
+
+/** Settings of the driver for a schema in the project's PostgreSQL server. */
+function postgresConfig(schema: string): Readonly<Record<string, string>> {
   return {
     host: inject("postgresHost"),
     user: clusterUser,
     database: "postgres",
     options: `-c search_path=${schema}`,
   };
+}
+
+function newSchemaName(): string {
+  return `s_${crypto.randomUUID().replaceAll("-", "")}`;
 }
 
 const usedSchemas: string[] = [];

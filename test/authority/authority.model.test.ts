@@ -5,6 +5,7 @@ import type { Authority, SqlDatabase } from "../../src/authority/index.ts";
 import { createAuthority, openSqlite } from "../../src/authority/index.ts";
 import type { Token } from "../../src/policy/token.ts";
 import { digestToken, parseToken } from "../../src/policy/token.ts";
+import { createStore, type Store, storeKind } from "../store.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 /**
@@ -166,12 +167,11 @@ const commands: fc.Arbitrary<Command>[] = [
 /** Runs random commands against an authority that `open` makes anew for each sequence. */
 async function agreesWithModel(
   runs: number,
-  open: (sequence: number) => () => Promise<SqlDatabase<object>>,
+  open: () => () => Promise<SqlDatabase<object>>,
 ): Promise<void> {
-  let sequence = 0;
   await fc.assert(
     fc.asyncProperty(fc.commands(commands, { maxCommands: 60 }), async (sequenceOfCommands) => {
-      const connect = open(sequence++);
+      const connect = open();
       const clock = { ms: 1_000_000 };
       const create = async () => {
         const database = await connect();
@@ -199,24 +199,48 @@ async function agreesWithModel(
   );
 }
 
-describe.each(["exclusive", "shared"] as const)("the authority and its model agree, %s", (lock) => {
-  test("in memory", async () => {
-    await agreesWithModel(150, () => {
-      // Memory does not outlive its connection: here, to reopen is to make another authority on it.
-      const database = openSqlite<object>({ path: ":memory:", lock });
-      return () => database;
+const locks = ["exclusive", "shared"] as const;
+
+if (storeKind === "memory")
+  describe.each(locks)("the authority and its model agree, %s", (lock) => {
+    test("in memory", async () => {
+      await agreesWithModel(150, () => {
+        // Memory does not outlive its connection: here, to reopen is to make another authority on it.
+        const database = openSqlite<object>({ path: ":memory:", lock });
+        return () => database;
+      });
+    });
+
+    test("in a file", async () => {
+      const directory = temporaryDirectory();
+      let sequence = 0;
+      await agreesWithModel(30, () => {
+        const path = join(directory, `${sequence++}.db`);
+        let last: SqlDatabase<object> | undefined;
+        return async () => {
+          await last?.close();
+          last = await openSqlite<object>({ path, lock });
+          return last;
+        };
+      });
     });
   });
 
-  test("in a file", async () => {
-    const directory = temporaryDirectory();
-    await agreesWithModel(30, (sequence) => {
-      let last: SqlDatabase<object> | undefined;
-      return async () => {
-        await last?.close();
-        last = await openSqlite<object>({ path: join(directory, `${sequence}.db`), lock });
-        return last;
-      };
+if (storeKind === "postgres")
+  describe("the authority and its model agree", () => {
+    test("on PostgreSQL", async () => {
+      let store: Store | undefined;
+      await agreesWithModel(20, () => {
+        // The sequence before has closed what it opened.
+        store?.reuse();
+        const current = createStore();
+        store = current;
+        let last: SqlDatabase<object> | undefined;
+        return async () => {
+          await last?.close();
+          last = (await current.open()).withTables<object>();
+          return last;
+        };
+      });
     });
   });
-});

@@ -1,9 +1,8 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { createSharedPlace } from "../store.ts";
 import type { Child } from "./child.ts";
 import { startChild } from "./child.ts";
 import type { Heard, Told } from "./claimant.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 type Claimant = Child<Told, Heard>;
 
@@ -11,7 +10,7 @@ const processes = 8;
 const runs = 50;
 const timeoutMs = 60_000;
 
-describe("claims of one run, from 8 processes on one file, released together", () => {
+describe("claims of one run, from 8 processes on one database, released together", () => {
   test("are won by exactly one of them, in each of 50 runs", { timeout: timeoutMs }, async () => {
     const claimants = await startClaimants("authority");
     const winners: number[] = [];
@@ -37,9 +36,9 @@ describe("claims of one run, from 8 processes on one file, released together", (
 });
 
 async function startClaimants(way: string): Promise<Claimant[]> {
-  const path = join(temporaryDirectory(), "tokens.db");
+  const place = JSON.stringify(await createSharedPlace());
   const claimants = Array.from({ length: processes }, () =>
-    startChild<Told, Heard>("claimant.ts", path, way),
+    startChild<Told, Heard>("claimant.ts", place, way),
   );
   for (const claimant of claimants) {
     expect(await claimant.hear()).toBe("ready");

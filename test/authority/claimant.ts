@@ -1,9 +1,10 @@
 import { EventEmitter, once } from "node:events";
 import type { SqlDatabase } from "../../src/authority/index.ts";
-import { createAuthority, migrate, openSqlite, toSqlInteger } from "../../src/authority/index.ts";
+import { createAuthority, migrate, toSqlInteger } from "../../src/authority/index.ts";
 import type { TokenTables } from "../../src/authority/token-table.ts";
 import { tokenSchema } from "../../src/authority/token-table.ts";
 import { digestToken, parseToken } from "../../src/policy/token.ts";
+import { openPlace } from "../place.ts";
 
 /** What the race tells a claimant: to claim a run some times at once, or to go on after its pauses. */
 export type Told = { readonly claim: bigint; readonly times: number } | { readonly goOn: true };
@@ -49,8 +50,9 @@ const claims: Record<string, (database: SqlDatabase<TokenTables>) => Promise<Cla
   },
 };
 
-const [path = "", way = ""] = process.argv.slice(2);
-const claim = await claims[way]?.(await openSqlite<TokenTables>({ path, lock: "shared" }));
+const [place = "", way = ""] = process.argv.slice(2);
+const database = await openPlace(JSON.parse(place));
+const claim = await claims[way]?.(database.withTables<TokenTables>());
 if (claim === undefined) {
   throw new Error(`no way to claim is called ${way}`);
 }

@@ -1,10 +1,9 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { SqlSchema } from "../../src/authority/index.ts";
-import { migrate, openSqlite } from "../../src/authority/index.ts";
+import { migrate } from "../../src/authority/index.ts";
+import { createLastingStore, createSharedPlace, createStore } from "../store.ts";
 import { startChild } from "./child.ts";
 import type { Heard, Told } from "./claimant.ts";
-import { temporaryDirectory } from "./temporary-directory.ts";
 
 interface Tables {
   readonly fruit: { readonly name: string; readonly colour: string };
@@ -31,13 +30,13 @@ const both: SqlSchema["migrations"] = {
 
 describe("migrate", () => {
   test("takes the steps that a database lacks, once", async () => {
-    const path = join(temporaryDirectory(), "state.db");
-    const before = await openSqlite<Pick<Tables, never> & { fruit: { name: string } }>({ path });
+    const store = createLastingStore();
+    const before = (await store.open()).withTables<{ fruit: { name: string } }>();
     await migrate(before, { name: "garden", migrations: first });
     await before.query.insertInto("fruit").values({ name: "pear" }).execute();
     await before.close();
 
-    const after = await openSqlite<Tables>({ path });
+    const after = (await store.open()).withTables<Tables>();
     await migrate(after, { name: "garden", migrations: both });
     await migrate(after, { name: "garden", migrations: both });
     expect(await after.query.selectFrom("fruit").selectAll().execute()).toEqual([
@@ -47,7 +46,7 @@ describe("migrate", () => {
   });
 
   test("keeps the steps of two schemas of one database apart", async () => {
-    const database = await openSqlite<Tables>({ path: ":memory:" });
+    const database = (await createStore().open()).withTables<Tables>();
     await migrate(database, { name: "garden", migrations: both });
     await migrate(database, {
       name: "cellar",
@@ -64,7 +63,7 @@ describe("migrate", () => {
   });
 
   test("changes nothing when a step fails, and throws that step's error", async () => {
-    const database = await openSqlite<Tables>({ path: ":memory:" });
+    const database = (await createStore().open()).withTables<Tables>();
     const failing: SqlSchema = {
       name: "garden",
       migrations: {
@@ -78,13 +77,13 @@ describe("migrate", () => {
     };
     await expect(migrate(database, failing)).rejects.toThrow("frost");
     await expect(database.query.selectFrom("fruit").selectAll().execute()).rejects.toThrow(
-      "no such table: fruit",
+      /no such table: fruit|relation "fruit" does not exist/,
     );
     await database.close();
   });
 
   test("refuses a database that a later version has changed", async () => {
-    const database = await openSqlite<Tables>({ path: ":memory:" });
+    const database = (await createStore().open()).withTables<Tables>();
     await migrate(database, { name: "garden", migrations: both });
     await expect(migrate(database, { name: "garden", migrations: first })).rejects.toThrow(
       "0002_colour is missing",
@@ -92,10 +91,10 @@ describe("migrate", () => {
     await database.close();
   });
 
-  test("takes each step once when four processes start on a new file at once", async () => {
-    const path = join(temporaryDirectory(), "tokens.db");
+  test("takes each step once when four processes start on an empty database at once", async () => {
+    const place = JSON.stringify(await createSharedPlace());
     const starting = Array.from({ length: 4 }, () =>
-      startChild<Told, Heard>("claimant.ts", path, "authority"),
+      startChild<Told, Heard>("claimant.ts", place, "authority"),
     );
     expect(await Promise.all(starting.map((child) => child.hear()))).toEqual(
       starting.map(() => "ready"),
