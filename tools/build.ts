@@ -3,7 +3,7 @@
  *
  *   npm run build
  */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -19,10 +19,14 @@ const manifest: Manifest = JSON.parse(readFileSync(`${root}package.json`, "utf8"
 
 // A file whose source is gone must not be packed.
 rmSync(`${root}dist`, { recursive: true, force: true });
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], {
-  cwd: root,
-  stdio: "inherit",
-});
+const { status } = spawnSync(
+  process.execPath,
+  ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"],
+  { cwd: root, stdio: "inherit" },
+);
+if (status !== 0) {
+  process.exit(1);
+}
 for (const command of Object.values(manifest.bin)) {
   assertBuilt(command);
   if (!readFileSync(root + command, "utf8").startsWith("#!/usr/bin/env node\n")) {
