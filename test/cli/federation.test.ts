@@ -106,7 +106,6 @@ test("a Flower App Bundle makes a run that is named after it", async () => {
   expect(await statusOf(stdout.trim())).toMatchObject({
     app: "some-publisher/flower-app",
     version: "1.2.3",
-    status: "pending",
   });
   const misspelt = await run(["run", file, "--run-config", "num-round=5", ...operator]);
   expect(misspelt.stderr).toContain('"num-round" is not in the app\'s default config');
