@@ -22,6 +22,7 @@ import { connectToFleet, type FleetLink } from "./fleet-link.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import { createBell, runLoops } from "./node-loops.ts";
 import { createNodeState } from "./node-state.ts";
+import { ReleaseStack } from "./release-stack.ts";
 
 /** Options of {@link startSuperNode}. Intervals have Flower's values as defaults. */
 export interface SuperNodeOptions {
@@ -115,7 +116,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
       stopping.abort(failure);
     }
   };
-  await using opened = new AsyncDisposableStack();
+  await using opened = new ReleaseStack();
 
   const database = await openSqlite({ path: ":memory:" });
   opened.defer(() => database.close());
@@ -191,7 +192,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const resources = opened.move();
   const ended = (async () => {
     await Promise.all(loops.map((loop) => loop.catch(fail)));
-    await resources.disposeAsync();
+    await resources[Symbol.asyncDispose]();
     if (failure !== undefined) {
       throw failure;
     }
@@ -214,7 +215,7 @@ interface Joining {
   readonly publicKey: Uint8Array;
   /** Whether the node registers itself. */
   readonly registers: boolean;
-  readonly opened: AsyncDisposableStack;
+  readonly opened: ReleaseStack;
   readonly onLog: (line: string) => void;
 }
 
