@@ -100,9 +100,7 @@ test("runs go through SuperLink, SuperNode and the SuperExecs they start", async
 test("a Flower App Bundle makes a run that is named after it", async () => {
   const file = join(directory, "app.fab");
   await writeFile(file, flowerArchive(flowerManifest));
-  // No SuperExec launches a simulation here, so the run stays as it was made.
-  const options = ["--run-type", "simulation", "--run-config", "num-rounds=5"];
-  const { stdout } = await run(["run", file, ...options, ...operator]);
+  const { stdout } = await run(["run", file, "--run-config", "num-rounds=5", ...operator]);
   expect(await statusOf(stdout.trim())).toMatchObject({
     app: "some-publisher/flower-app",
     version: "1.2.3",
