@@ -41,18 +41,16 @@ export async function askControl<T>(
     file: options.operatorTokenFile,
     env: process.env,
   });
-  const { createGrpcTransport, Http2SessionManager } = await import("@connectrpc/connect-node");
+  const { openGrpc } = await import("../appio/grpc-connection.ts");
   const { createAuthenticatedClient } = await import("../client/authenticated-client.ts");
-  const { transportTo } = await import("../client/located-transport.ts");
   const { controlPolicy } = await import("../appio/policy.ts");
-  const sessionManager = new Http2SessionManager(baseUrl);
+  const { transport, close } = openGrpc(baseUrl);
   try {
-    const transport = transportTo(createGrpcTransport, { baseUrl, sessionManager });
     return await work(createAuthenticatedClient(controlPolicy, transport, { operatorToken }));
   } catch (error) {
     throw error instanceof ConnectError ? explained(error, baseUrl) : error;
   } finally {
-    sessionManager.abort();
+    close();
   }
 }
 

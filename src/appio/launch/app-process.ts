@@ -3,9 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Fab } from "../../../gen/flwr/proto/fab_pb.ts";
-import { transportTo } from "../../client/located-transport.ts";
+import { openGrpc } from "../grpc-connection.ts";
 import type { Sha256Hasher } from "../objects/object-id.ts";
 import type { LoadedApp } from "../runtime/load-app.ts";
 import type { InstalledBundle } from "./bundle-install.ts";
@@ -59,8 +58,7 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
   const { appType, address, stdin, replyPollMs, objectPollMs, onLog = () => {} } = options;
   const input = await readLaunchInput(stdin);
   const signal = AbortSignal.any([input.parentGone, ...(options.signal ? [options.signal] : [])]);
-  const sessionManager = new Http2SessionManager(address);
-  const transport = transportTo(createGrpcTransport, { baseUrl: address, sessionManager });
+  const { transport, close } = openGrpc(address);
   const directory = options.bundleDirectory ?? (await mkdtemp(join(tmpdir(), "countersign-app-")));
   try {
     const createSha256 = (): Sha256Hasher => createHash("sha256");
@@ -88,7 +86,7 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
     const { runClientApp } = await import("../runtime/run-client-app.ts");
     return await runClientApp({ ...common, loadApp });
   } finally {
-    sessionManager.abort();
+    close();
     if (options.bundleDirectory === undefined) {
       await rm(directory, { recursive: true, force: true });
     }

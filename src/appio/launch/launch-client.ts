@@ -1,16 +1,16 @@
 import type { KeyObject } from "node:crypto";
 import type { CallOptions } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type {
   ListAppsToLaunchResponse,
   RequestTokenResponse,
 } from "../../../gen/flwr/proto/appio_pb.ts";
 import type { GetRunResponse } from "../../../gen/flwr/proto/run_pb.ts";
-import { type LocatedTransport, transportTo } from "../../client/located-transport.ts";
+import type { LocatedTransport } from "../../client/located-transport.ts";
 import { createOpenClient } from "../../client/open-client.ts";
 import { createPartialClient } from "../../client/partial-client.ts";
 import { parseToken, type Token } from "../../policy/token.ts";
 import { signAsSuperExec } from "../credentials/super-exec-signer.ts";
+import { openGrpc } from "../grpc-connection.ts";
 import {
   clientAppIoPolicy,
   serverAppIoPolicy,
@@ -70,9 +70,10 @@ export function connectToLaunches(
   const address = childAddress(service.appIo);
   const retry = createRetry(service.retry);
   const call = <T>(attempt: () => Promise<T>) => retry.call(attempt, signal);
-  const sessionManager = new Http2SessionManager(address);
-  const transport =
-    service.transport ?? transportTo(createGrpcTransport, { baseUrl: address, sessionManager });
+  const { transport, close } =
+    service.transport === undefined
+      ? openGrpc(address)
+      : { transport: service.transport, close: () => {} };
   const rpcs = launchRpcs(service, pluginType, transport);
   return {
     address,
@@ -82,7 +83,7 @@ export function connectToLaunches(
       const { token } = await call(() => rpcs.requestToken({ runId }, { signal }));
       return token === "" ? undefined : parseToken(token);
     },
-    close: () => sessionManager.abort(),
+    close,
   };
 }
 

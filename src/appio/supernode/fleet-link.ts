@@ -1,12 +1,12 @@
 import type { KeyObject } from "node:crypto";
 import type { CallOptions } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import {
   type AuthenticatedClient,
   createAuthenticatedClient,
 } from "../../client/authenticated-client.ts";
-import { type LocatedTransport, transportTo } from "../../client/located-transport.ts";
+import type { LocatedTransport } from "../../client/located-transport.ts";
 import { signAsSuperNode } from "../credentials/super-node-signer.ts";
+import { type GrpcConnection, openGrpc } from "../grpc-connection.ts";
 import { fleetPolicy } from "../policy.ts";
 import { createRetry, type RetryOptions } from "../runtime/retry.ts";
 
@@ -55,7 +55,7 @@ export function connectToFleet(options: FleetLinkOptions): FleetLink {
   const retry = createRetry(options.retry);
   const sign = signAsSuperNode(privateKey);
   const { transport, close } =
-    typeof fleet === "string" ? openGrpc(fleet, allowPlaintext) : borrowed(fleet);
+    typeof fleet === "string" ? openGrpc(fleet, { allowPlaintext }) : borrowed(fleet);
   const client = createAuthenticatedClient(
     fleetPolicy,
     transport,
@@ -70,20 +70,6 @@ export function connectToFleet(options: FleetLinkOptions): FleetLink {
   };
 }
 
-/** A transport, and how to close its connection. */
-interface OpenedTransport {
-  readonly transport: LocatedTransport;
-  readonly close: () => void;
-}
-
-function openGrpc(baseUrl: string, allowPlaintext: boolean): OpenedTransport {
-  const sessionManager = new Http2SessionManager(baseUrl);
-  return {
-    transport: transportTo(createGrpcTransport, { baseUrl, sessionManager, allowPlaintext }),
-    close: () => sessionManager.abort(),
-  };
-}
-
-function borrowed(transport: LocatedTransport): OpenedTransport {
+function borrowed(transport: LocatedTransport): GrpcConnection {
   return { transport, close: () => {} };
 }
