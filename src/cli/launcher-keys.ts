@@ -1,25 +1,28 @@
 import type { Command } from "commander";
 import type { SuperExecAuth } from "../appio/credentials/super-exec-verifier.ts";
 import { exitCode } from "./exit-code.ts";
-import { readPublicKeyFile } from "./key-files.ts";
+import { readSuperExecAuthConfig } from "./superexec-auth-config.ts";
+
+/** The option with which every command takes a SuperExec's private key: Flower's name for it. */
+export const superExecKeyOption = "--auth-superexec-private-key";
 
 /** What {@link addLauncherKeyOptions} adds to a command that has `--isolation`. */
 export interface LauncherKeyOptions {
   readonly isolation: "subprocess" | "process";
-  readonly superexecKeys?: string;
-  readonly superexecKey?: string;
+  readonly superexecAuthConfig?: string;
+  readonly authSuperexecPrivateKey?: string;
 }
 
-/** Adds the options that say which SuperExecs may launch apps. */
+/** Adds the options that say which SuperExecs may launch apps: Flower's names. */
 export function addLauncherKeyOptions(command: Command): Command {
   return command
     .option(
-      "--superexec-keys <file>",
-      "public keys of the SuperExecs that may launch apps (default: whoever reaches the port)",
+      "--superexec-auth-config <file>",
+      "YAML or JSON with the public keys of the SuperExecs that may launch apps (default: whoever reaches the port)",
     )
     .option(
-      "--superexec-key <file>",
-      "private key of the SuperExec that is started; needed with --superexec-keys",
+      `${superExecKeyOption} <file>`,
+      "private key of the SuperExec that is started; needed with --superexec-auth-config",
     );
 }
 
@@ -31,30 +34,42 @@ export interface LauncherKeys {
 }
 
 /**
- * Reads what the options of {@link addLauncherKeyOptions} name.
+ * Reads what the options of {@link addLauncherKeyOptions} name. A key that no
+ * SuperExec of this command will use is told on stderr.
  *
  * @throws CommanderError when one of them lacks another, as for a wrong command line
- * @throws CommandError when the file cannot be read or holds no key
+ * @throws CommandError when the configuration cannot be read or is wrong
  */
 export async function readLauncherKeys(
-  { isolation, superexecKeys, superexecKey }: LauncherKeyOptions,
+  { isolation, superexecAuthConfig, authSuperexecPrivateKey: key }: LauncherKeyOptions,
   command: Command,
 ): Promise<LauncherKeys> {
-  if (superexecKeys === undefined) {
-    if (superexecKey !== undefined) wrongUsage(command, "--superexec-key needs --superexec-keys");
+  if (superexecAuthConfig === undefined) {
+    if (key !== undefined) {
+      wrongUsage(command, `${superExecKeyOption} needs --superexec-auth-config`);
+    }
     return { parameters: [] };
   }
-  if (isolation === "subprocess" && superexecKey === undefined) {
-    wrongUsage(command, "--superexec-keys needs --superexec-key, or --isolation process");
+  const superExecAuth = await readSuperExecAuthConfig(superexecAuthConfig);
+  if (superExecAuth === undefined) {
+    if (key !== undefined) warnUnused(`${superexecAuthConfig} is not enabled`);
+    return { parameters: [] };
   }
-  if (isolation === "process" && superexecKey !== undefined) {
-    wrongUsage(command, "--superexec-key is for --isolation subprocess only");
+  if (isolation === "process") {
+    if (key !== undefined) warnUnused("the SuperExec is started elsewhere");
+    return { superExecAuth, parameters: [] };
   }
-  const publicKeys = await readPublicKeyFile(superexecKeys);
-  return {
-    superExecAuth: { publicKeys: publicKeys.map((publicKey) => ({ publicKey })) },
-    parameters: superexecKey === undefined ? [] : ["--key", superexecKey],
-  };
+  if (key === undefined) {
+    return wrongUsage(
+      command,
+      `--superexec-auth-config needs ${superExecKeyOption}, or --isolation process`,
+    );
+  }
+  return { superExecAuth, parameters: [superExecKeyOption, key] };
+}
+
+function warnUnused(why: string): void {
+  process.stderr.write(`countersign: ${superExecKeyOption} is not used: ${why}.\n`);
 }
 
 function wrongUsage(command: Command, message: string): never {

@@ -6,6 +6,7 @@ import type { ChildCommand } from "../appio/launch/child.ts";
 import type { AppType, PluginType } from "../appio/launch/plugin-type.ts";
 import type { SuperExecEvent } from "../appio/launch/superexec.ts";
 import { readPrivateKeyFile } from "./key-files.ts";
+import { superExecKeyOption } from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
 import { printableText, printJson } from "./output.ts";
 import { parseCount, parseMilliseconds, parseServiceUrl } from "./parameters.ts";
@@ -13,7 +14,7 @@ import { selfCommand } from "./self.ts";
 
 interface SuperExecCommandOptions {
   readonly appio?: string;
-  readonly key?: string;
+  readonly authSuperexecPrivateKey?: string;
   readonly pollIntervalMs?: number;
   readonly replyPollMs?: number;
   readonly objectPollMs?: number;
@@ -61,11 +62,14 @@ export function superExecCommand(): Command {
         "apps that may run at a time (default: no limit)",
       ).argParser(parseCount),
     )
-    .option("--key <file>", "private key to sign with, where only known SuperExecs may launch apps")
+    .option(
+      `${superExecKeyOption} <file>`,
+      "private key to sign with, where only known SuperExecs may launch apps (PEM or OpenSSH)",
+    )
     .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
     .action(async (pluginType: PluginType, custom: string[], options: SuperExecCommandOptions) => {
-      const privateKey =
-        options.key === undefined ? undefined : await readPrivateKeyFile(options.key);
+      const { authSuperexecPrivateKey: keyFile } = options;
+      const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
       const { runSuperExec } = await import("../appio/launch/superexec.ts");
       const { spawnWithToken } = await import("../appio/launch/child.ts");
       using lifetime = untilTold(options);

@@ -25,7 +25,7 @@ import { startSubprocess } from "./subprocess.ts";
 
 interface SuperNodeCommandOptions extends ListenerCommandOptions, LauncherKeyOptions {
   readonly superlink: string;
-  readonly key?: string;
+  readonly authSupernodePrivateKey?: string;
   readonly port: number;
   readonly nodeConfig?: ConfigValues;
   readonly pollIntervalMs?: number;
@@ -52,8 +52,8 @@ export function superNodeCommand(): Command {
       new Option("--port <port>", "port of ClientAppIo").argParser(parsePort).default(9094),
     );
   command.option(
-    "--key <file>",
-    "the node's private key, which the SuperLink knows (default: a new one)",
+    "--auth-supernode-private-key <file>",
+    "the node's private key, which the SuperLink knows (PEM or OpenSSH; default: a new one)",
   );
   return addLauncherKeyOptions(addListenerOptions(command))
     .addOption(
@@ -107,7 +107,8 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
   const listener = await readListenerOptions(options, command);
   const launcherKeys = await readLauncherKeys(options, command);
   const { superExecAuth } = launcherKeys;
-  const privateKey = options.key === undefined ? undefined : await readPrivateKeyFile(options.key);
+  const { authSupernodePrivateKey: keyFile } = options;
+  const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
   const { startSuperNode } = await import("../appio/supernode/supernode.ts");
   using lifetime = untilTold(options);
   const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =

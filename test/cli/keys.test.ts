@@ -69,35 +69,30 @@ describe("key files", () => {
     expect(String(failure)).toContain(`${bad} cannot be read as a private key`);
     expect(String(failure)).not.toContain("secretsecret");
   });
-
-  test.each([
-    [["--superexec-keys", "x"], "--superexec-keys needs --superexec-key, or --isolation process"],
-    [["--superexec-key", "x"], "--superexec-key needs --superexec-keys"],
-    [
-      ["--superexec-keys", "x", "--superexec-key", "y", "--isolation", "process"],
-      "--superexec-key is for --isolation subprocess only",
-    ],
-  ])("superlink %j is a wrong command line", async (parameters, message) => {
-    const { code, stderr } = await run(["superlink", "--database", ":memory:", ...parameters]);
-    expect(code).toBe(2);
-    expect(stderr).toContain(`error: ${message}
-`);
-  });
 });
 
 describe("a SuperLink that knows its SuperNodes and SuperExecs by their keys", () => {
   let superLink: Started;
   let urls: Readonly<Record<string, unknown>>;
-  let launcher: { key: string; keys: string };
+  let launcher: { key: string; pem: string };
   let node: { key: string; keys: string };
   beforeAll(async () => {
     launcher = await makeKey("launcher");
+    const config = await write(
+      "superexecs.yaml",
+      `timestamp_tolerance_sec: 60
+public_keys:
+  - public_key: |
+${launcher.pem.replaceAll(/^/gm, "      ")}
+    allowed_plugins: [serverapp]
+`,
+    );
     node = await makeKey("node");
     superLink = start([
       ...["superlink", "--database", ":memory:", "--fleet-port", "0", "--control-port", "0"],
       ...["--operator-token-file", join(directory, "operator-token"), "--superexec-poll-ms", "20"],
-      ...["--supernode-keys", node.keys, "--superexec-keys", launcher.keys],
-      ...["--superexec-key", launcher.key, ...anyPort],
+      ...["--supernode-keys", node.keys, "--superexec-auth-config", config],
+      ...["--auth-superexec-private-key", launcher.key, ...anyPort],
     ]);
     urls = await superLink.event("ready");
   });
@@ -120,7 +115,7 @@ describe("a SuperLink that knows its SuperNodes and SuperExecs by their keys", (
   test("refuses a SuperExec without a key, and one with another key", async () => {
     const stranger = await makeKey("strange-launcher");
     const appIo = ["superexec", "serverapp", "--appio", String(urls.serverAppIoUrl)];
-    for (const parameters of [appIo, [...appIo, "--key", stranger.key]]) {
+    for (const parameters of [appIo, [...appIo, "--auth-superexec-private-key", stranger.key]]) {
       const { code, stderr } = await run(parameters);
       expect(code).toBe(1);
       expect(stderr).toContain("Authentication failed.");
@@ -129,13 +124,13 @@ describe("a SuperLink that knows its SuperNodes and SuperExecs by their keys", (
 
   test("lets the listed SuperNode join, and no other", async () => {
     const fleet = ["supernode", "--superlink", String(urls.fleetUrl), "--isolation", "process"];
-    const listed = start([...fleet, ...anyPort, "--key", node.key]);
+    const listed = start([...fleet, ...anyPort, "--auth-supernode-private-key", node.key]);
     expect(await listed.event("ready")).toMatchObject({ service: "supernode" });
     listed.child.kill("SIGTERM");
     expect((await listed.ended).code).toBe(0);
 
     const stranger = await makeKey("strange-node");
-    for (const parameters of [[], ["--key", stranger.key]]) {
+    for (const parameters of [[], ["--auth-supernode-private-key", stranger.key]]) {
       const { code, stdout } = await run([...fleet, ...anyPort, ...parameters]);
       expect([code, stdout]).toEqual([1, ""]);
     }
