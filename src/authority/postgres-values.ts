@@ -45,7 +45,8 @@ function parseBytes(value: string): Uint8Array {
   if (!value.startsWith("\\x")) {
     throw new TypeError('PostgreSQL\'s "bytea_output" must be "hex"');
   }
-  return Uint8Array.from(Buffer.from(value.slice(2), "hex"));
+  const { buffer, byteOffset, byteLength } = Buffer.from(value.slice(2), "hex");
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /**

@@ -4,6 +4,7 @@ import { type AuthorityClock, readClock } from "./authority-clock.ts";
 import { createRecentTokens } from "./recent-tokens.ts";
 import { createRemovedTokens } from "./removed-tokens.ts";
 import type { AnySqlDatabase } from "./sql-database.ts";
+import { SqlError } from "./sql-error.ts";
 import { type TokenMap, tokenMapOf } from "./token-map.ts";
 import type { TokenRecord, TokenTables } from "./token-table.ts";
 import { findToken } from "./token-table.ts";
@@ -58,8 +59,13 @@ export async function createTokenLookup(
         return { runId: known.runId, isExpired: false };
       }
       const answered = recent?.asking();
-      const { query } = database.withTables<TokenTables>();
-      const found = await findToken(query, digest, clock.instant());
+      const found = await ask(digest).catch((error: unknown) => {
+        if (error instanceof SqlError && error.reason === "unavailable") {
+          // A connection may have gone since it was last used: that must cost no app its run.
+          return ask(digest);
+        }
+        throw error;
+      });
       if (found === undefined) {
         return removed.find(digest);
       }
@@ -72,6 +78,11 @@ export async function createTokenLookup(
       removed.note(digest, reason);
     },
   };
+
+  function ask(digest: TokenDigest) {
+    const { query } = database.withTables<TokenTables>();
+    return findToken(query, digest, clock.instant());
+  }
 
   function findInMap(tokens: TokenMap, digest: TokenDigest): FoundToken | undefined {
     if (!database.isOpen) {

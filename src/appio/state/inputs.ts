@@ -1,12 +1,15 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Kysely } from "kysely";
 import { type Fab, FabSchema } from "../../../gen/flwr/proto/fab_pb.ts";
 import { type Context, ContextSchema } from "../../../gen/flwr/proto/message_pb.ts";
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
-import { toSqlInteger } from "../../authority/sql-integer.ts";
+import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
+import { readLargeBytes } from "./large-bytes.ts";
 import { notRunning, runningRun } from "./liveness.ts";
 import { toRun } from "./run-record.ts";
+import type { StateTables } from "./tables.ts";
 import { transact } from "./transact.ts";
 
 /** What a ServerApp starts from. */
@@ -56,12 +59,7 @@ export function createInputState(core: StateCore): Inputs {
         }
       }),
     async findContext(runId) {
-      const row = await core.database.query
-        .selectFrom("serverapp_context")
-        .select("context")
-        .where("run_id", "=", toSqlInteger(runId))
-        .executeTakeFirst();
-      return row === undefined ? undefined : fromBinary(ContextSchema, row.context);
+      return readContext(core, core.database.query, toSqlInteger(runId));
     },
     async findFab(hash) {
       const row = await core.database.query
@@ -85,17 +83,31 @@ async function startRun(core: StateCore, tx: StateTransaction, runId: bigint): P
     .where("finished_at", "is", null)
     .returningAll()
     .executeTakeFirst();
-  const inputs = await tx.query
-    .selectFrom("serverapp_context")
-    .innerJoin("fab", (join) => join.on("fab.hash", "=", run?.fab_hash ?? ""))
-    .select(["serverapp_context.context", "fab.hash", "fab.content"])
-    .where("serverapp_context.run_id", "=", id)
+  const fab = await tx.query
+    .selectFrom("fab")
+    .selectAll()
+    .where("hash", "=", run?.fab_hash ?? "")
     .executeTakeFirst();
-  if (run === undefined || inputs === undefined) {
+  const context = run && (await readContext(core, tx.query, id));
+  if (run === undefined || fab === undefined || context === undefined) {
     throw new ConnectError(`Failed to start run ${runId}`, Code.FailedPrecondition);
   }
-  const context = fromBinary(ContextSchema, inputs.context);
-  return { context, run: toRun(run), fab: toFab(inputs) };
+  return { context, run: toRun(run), fab: toFab(fab) };
+}
+
+async function readContext(
+  core: StateCore,
+  query: Kysely<StateTables>,
+  runId: SqlUint64,
+): Promise<Context | undefined> {
+  const bytes = await readLargeBytes(core.database.engine, "context", (columns) =>
+    query
+      .selectFrom("serverapp_context")
+      .select(columns)
+      .where("run_id", "=", runId)
+      .executeTakeFirst(),
+  );
+  return bytes ? fromBinary(ContextSchema, bytes) : undefined;
 }
 
 function toFab({ hash, content }: { hash: string; content: Uint8Array }): Fab {

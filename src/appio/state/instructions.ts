@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { sql } from "kysely";
 import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
@@ -33,7 +34,12 @@ export interface Instructions {
     messages: readonly Message[],
     trees: readonly ObjectTree[],
   ): Promise<PushedMessages>;
-  /** Takes the oldest message for a node. Each message is taken at most once. */
+  /**
+   * Takes the oldest message for a node. No message is taken twice, except by
+   * the same node when its first answer was lost: if it has neither confirmed
+   * the message nor replied after 10 s. A node knows what it has by the
+   * message's id.
+   */
   take(nodeId: bigint): Promise<StoredMessage | undefined>;
 }
 
@@ -119,28 +125,54 @@ async function isRepeated(
   return known !== undefined;
 }
 
+/** After how long a message that its node neither confirmed nor answered was lost, in milliseconds. */
+const redeliveryMs = 10_000;
+
+/**
+ * Whether a message was handed out before an instant and never arrived: a node
+ * that has it confirms it, which releases its objects, or answers with an error.
+ */
+function wasLost(lostBefore: number) {
+  return sql<boolean>`(
+    waiting.delivered_at <= ${lostBefore}
+    and exists (
+      select 1 from run_object
+      where run_object.run_id = waiting.run_id and run_object.object_id = waiting.message_id
+    )
+    and not exists (
+      select 1 from reply
+      where reply.run_id = waiting.run_id and reply.instruction_id = waiting.message_id
+    )
+  )`;
+}
+
 async function takeOldest(
   core: StateCore,
   tx: StateTransaction,
   nodeId: bigint,
 ): Promise<StoredMessage | undefined> {
   const now = core.now();
+  const lostBefore = now - redeliveryMs;
   const taken = await tx.query
     .updateTable("instruction")
     .set({ delivered_at: now })
-    .where("delivered_at", "is", null)
-    .where("sequence", "=", ({ selectFrom }) =>
-      selectFrom("instruction as waiting")
+    .where(({ eb, or }) =>
+      or([eb("delivered_at", "is", null), eb("delivered_at", "<=", lostBefore)]),
+    )
+    .where("sequence", "=", ({ selectFrom }) => {
+      const oldest = selectFrom("instruction as waiting")
         .innerJoin("run", "run.run_id", "waiting.run_id")
         .select("waiting.sequence")
         .where("waiting.dst_node_id", "=", toSqlInteger(nodeId))
-        .where("waiting.delivered_at", "is", null)
+        .where(({ eb, or }) => or([eb("waiting.delivered_at", "is", null), wasLost(lostBefore)]))
         .where("waiting.expires_at", ">", now / 1000)
         .where("run.running_at", "is not", null)
         .where("run.finished_at", "is", null)
         .orderBy("waiting.sequence")
-        .limit(1),
-    )
+        .limit(1);
+      // What another transaction is just taking is not waited for: the next one is as good.
+      return tx.database.engine === "postgres" ? oldest.forUpdate("waiting").skipLocked() : oldest;
+    })
     .returning(["run_id", "message_id", "message", "tree"])
     .executeTakeFirst();
   if (taken === undefined) {

@@ -1,6 +1,7 @@
 import type { Authority } from "../../authority/authority.ts";
 import { migrate } from "../../authority/migrate.ts";
 import type { AnySqlDatabase } from "../../authority/sql-database.ts";
+import { withConnectErrors } from "./connect-errors.ts";
 import type { StateCore } from "./core.ts";
 import { createInputState, type Inputs } from "./inputs.ts";
 import { createInstructionState, type Instructions } from "./instructions.ts";
@@ -52,12 +53,12 @@ export async function createLinkState(options: LinkStateOptions): Promise<LinkSt
   await migrate(database, stateSchema(database.engine));
   const core: StateCore = { database, authority, now };
   return {
-    runs: createRunState(core),
-    inputs: createInputState(core),
-    logs: createLogState(core),
-    nodes: createNodeState(core),
-    instructions: createInstructionState(core),
-    replies: createReplyState(core),
-    objects: createObjectState(core),
+    runs: withConnectErrors(createRunState(core)),
+    inputs: withConnectErrors(createInputState(core)),
+    logs: withConnectErrors(createLogState(core)),
+    nodes: withConnectErrors(createNodeState(core)),
+    instructions: withConnectErrors(createInstructionState(core)),
+    replies: withConnectErrors(createReplyState(core)),
+    objects: withConnectErrors(createObjectState(core)),
   };
 }

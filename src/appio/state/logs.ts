@@ -2,6 +2,8 @@ import { sql } from "kysely";
 import { toSqlInteger } from "../../authority/sql-integer.ts";
 import type { StateCore } from "./core.ts";
 import { runNotRunning } from "./liveness.ts";
+import { holdLog } from "./postgres-locks.ts";
+import { storableText } from "./storable-text.ts";
 import { transact } from "./transact.ts";
 
 /** Log text, and where to go on. */
@@ -47,6 +49,7 @@ export function createLogState(core: StateCore): Logs {
       }
       await transact(core, async (tx) => {
         const id = toSqlInteger(runId);
+        await holdLog(tx, id);
         const now = core.now() / 1000;
         const newest = sql<number>`(select max(logged_at) from run_log where run_id = ${id})`;
         const loggedAt = sql<number>`case when ${newest} >= ${now} then ${newest} + ${tickSeconds} else ${now} end`;
@@ -55,7 +58,7 @@ export function createLogState(core: StateCore): Logs {
           .columns(["run_id", "logged_at", "text"])
           .expression(({ selectFrom, val }) =>
             selectFrom("run")
-              .select(["run.run_id", loggedAt.as("logged_at"), val(text).as("text")])
+              .select(["run.run_id", loggedAt.as("logged_at"), val(storableText(text)).as("text")])
               .where("run.run_id", "=", id)
               .where("run.finished_at", "is", null),
           )

@@ -1,6 +1,7 @@
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import type { StateTransaction } from "./core.ts";
+import { holdObjects } from "./postgres-locks.ts";
 
 /**
  * Announces the objects of trees for a run, children before parents. An object
@@ -21,11 +22,16 @@ export async function announceTrees(
       }
     }
   }
-  const toPush: string[] = [];
-  for (const batch of batches([...nodes.values()])) {
-    toPush.push(...(await announceBatch(tx, runId, batch)));
+  await holdObjects(tx, runId, "announce");
+  // In one order for all: two who announce the same objects must not wait for each other.
+  const inOrder = [...nodes.values()].toSorted((a, b) => (a.objectId < b.objectId ? -1 : 1));
+  const missing = new Set<string>();
+  for (const batch of batches(inOrder)) {
+    for (const objectId of await announceBatch(tx, runId, batch)) {
+      missing.add(objectId);
+    }
   }
-  return toPush;
+  return [...nodes.keys()].filter((objectId) => missing.has(objectId));
 }
 
 async function announceBatch(
@@ -63,8 +69,7 @@ async function announceBatch(
       nodes.map(({ objectId }) => objectId),
     )
     .execute();
-  const isMissing = new Set(missing.map(({ object_id }) => object_id));
-  return nodes.map(({ objectId }) => objectId).filter((id) => isMissing.has(id));
+  return missing.map(({ object_id }) => object_id);
 }
 
 /** Yields the nodes of a tree, children before parents, at any depth. */

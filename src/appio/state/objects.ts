@@ -4,6 +4,7 @@ import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { objectIdOf } from "../objects/object-id.ts";
 import { assertObjectStructure, ObjectStructureError } from "../objects/structure.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
+import { readLargeBytes } from "./large-bytes.ts";
 import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
 import { releaseObject } from "./object-release.ts";
 import { transact } from "./transact.ts";
@@ -146,18 +147,21 @@ export async function findObject(
   runId: SqlUint64,
   objectId: string,
 ): Promise<FoundObject | undefined> {
-  const row = await tx.query
-    .selectFrom("run_object")
-    .leftJoin("object_content", (join) =>
-      join
-        .onRef("object_content.object_id", "=", "run_object.object_id")
-        .on("run_object.is_available", "=", 1n),
-    )
-    .select("object_content.content")
-    .where("run_object.run_id", "=", runId)
-    .where("run_object.object_id", "=", objectId)
-    .executeTakeFirst();
-  return row === undefined ? undefined : { content: row.content ?? undefined };
+  const { engine } = tx.database;
+  const content = await readLargeBytes(engine, "object_content.content", (columns) =>
+    tx.query
+      .selectFrom("run_object")
+      .leftJoin("object_content", (join) =>
+        join
+          .onRef("object_content.object_id", "=", "run_object.object_id")
+          .on("run_object.is_available", "=", 1n),
+      )
+      .select(columns)
+      .where("run_object.run_id", "=", runId)
+      .where("run_object.object_id", "=", objectId)
+      .executeTakeFirst(),
+  );
+  return content === undefined ? undefined : { content: content ?? undefined };
 }
 
 /**

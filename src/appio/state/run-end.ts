@@ -1,6 +1,7 @@
 import { toSqlInteger } from "../../authority/sql-integer.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { releaseRunObjects } from "./object-release.ts";
+import { storableText } from "./storable-text.ts";
 
 /** How a run ends. */
 export interface RunEnd {
@@ -26,7 +27,11 @@ export async function finishRun(
   const id = toSqlInteger(runId);
   let update = tx.query
     .updateTable("run")
-    .set({ finished_at: end.finishedAt, sub_status: end.subStatus, details: end.details })
+    .set({
+      finished_at: end.finishedAt,
+      sub_status: end.subStatus,
+      details: storableText(end.details),
+    })
     .where("run_id", "=", id)
     .where("finished_at", "is", null);
   if (end.subStatus === "completed") {

@@ -13,8 +13,20 @@ export function stateSchema(engine: SqlEngine): SqlSchema {
       "0002_nodes": { up: (db) => createNodes(db, bytes) },
       "0003_messages": { up: (db) => createMessages(db, engine, bytes) },
       "0004_objects": { up: (db) => createObjects(db, bytes) },
+      "0005_uncompressed": { up: (db) => keepUncompressed(db, engine) },
     },
   };
+}
+
+/**
+ * PostgreSQL tries to compress what is large. Weights of models hardly shrink,
+ * and parts of what is compressed cannot be read by themselves.
+ */
+async function keepUncompressed(db: Kysely<unknown>, engine: SqlEngine): Promise<void> {
+  if (engine === "postgres") {
+    await sql`alter table object_content alter column content set storage external`.execute(db);
+    await sql`alter table serverapp_context alter column context set storage external`.execute(db);
+  }
 }
 
 type Bytes = ReturnType<typeof sql>;
@@ -104,7 +116,6 @@ async function createMessages(db: Kysely<unknown>, engine: SqlEngine, bytes: Byt
     .createIndex("instruction_to_deliver")
     .on("instruction")
     .columns(["dst_node_id", "sequence"])
-    .where(sql`delivered_at`, "is", null)
     .execute();
   await db.schema
     .createTable("reply")

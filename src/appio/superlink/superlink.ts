@@ -9,6 +9,7 @@ import { readPublicKey } from "../credentials/public-key.ts";
 import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
 import { createSuperNodeVerifiers } from "../credentials/super-node-verifier.ts";
 import { fleetPolicy, serverAppIoPolicy } from "../policy.ts";
+import { withConnectErrors } from "../state/connect-errors.ts";
 import { createLinkState, type LinkState } from "../state/link-state.ts";
 import { controlService } from "./control.ts";
 import { fleetService } from "./fleet.ts";
@@ -115,16 +116,17 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
       limits: { exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat] },
     };
     const appToken = authority.verifier;
+    const tokens = withConnectErrors(authority);
     const serverAppIo =
       superExecKey === undefined
         ? await serve({
             ...serverAppIoServer,
-            services: [serverAppIoService(state, authority, { maxInlineBytes })],
+            services: [serverAppIoService(state, tokens, { maxInlineBytes })],
             verifiers: { appToken },
           })
         : await serve({
             ...serverAppIoServer,
-            services: [signedServerAppIoService(state, authority, { maxInlineBytes })],
+            services: [signedServerAppIoService(state, tokens, { maxInlineBytes })],
             verifiers: { appToken, superExecKey },
           });
     servers.push(serverAppIo);

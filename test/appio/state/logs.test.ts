@@ -24,6 +24,30 @@ describe("logs", () => {
     );
   });
 
+  it("lose nothing to readers while many write at once", async () => {
+    await using world = await createWorld();
+    const { logs } = world.state;
+    const runId = await world.pendingRun();
+    const lines = Array.from({ length: 40 }, (_, index) => `line ${index}\n`);
+    const writing = Promise.all(lines.map((line) => logs.append(runId, line))).then(() => true);
+    let read = "";
+    let last = 0;
+    for (let done = false; !done; ) {
+      done = await Promise.race([writing, logs.after(runId, last).then(() => false)]);
+      const page = await logs.after(runId, last);
+      read += page.text;
+      last = page.latestTimestamp || last;
+    }
+    expect(read.split("\n").toSorted()).toEqual(lines.join("").split("\n").toSorted());
+  });
+
+  it("keep a line with a character that a database cannot keep", async () => {
+    await using world = await createWorld();
+    const runId = await world.pendingRun();
+    await world.state.logs.append(runId, "a\0b");
+    expect((await world.state.logs.after(runId, 0)).text).toBe("a\uFFFDb");
+  });
+
   it("belong to one run", async () => {
     await using world = await createWorld();
     const runId = await world.pendingRun();

@@ -201,6 +201,38 @@ describe("taking instructions", () => {
     expect(ids.toSorted()).toEqual(sent.map(({ id }) => id).toSorted());
   });
 
+  it("hands one out again, to the same node, when the first answer was lost", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const other = await world.onlineNode();
+    const { id, tree } = await world.send(runId, node);
+    expect((await world.state.instructions.take(node))?.tree).toEqual(tree);
+    world.clock.advance(9.999);
+    expect(await world.state.instructions.take(node)).toBeUndefined();
+    world.clock.advance(0.001);
+    expect(await world.state.instructions.take(other)).toBeUndefined();
+    const again = await Promise.all([1, 2, 3].map(() => world.state.instructions.take(node)));
+    expect(
+      again.flatMap((found) => found?.tree ?? []),
+      "once",
+    ).toEqual([tree]);
+    world.clock.advance(10);
+    await world.state.objects.release(runId, id);
+    expect(await world.state.instructions.take(node), "confirmed").toBeUndefined();
+    expect(await answer(world, runId, id), "still waits for its reply").toBeUndefined();
+  });
+
+  it("hands out nothing again that has been answered", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const instruction = await world.send(runId, node);
+    await world.state.instructions.take(node);
+    const reply = await world.answer(runId, instruction);
+    world.clock.advance(11);
+    expect(await world.state.instructions.take(node)).toBeUndefined();
+    expect(await answer(world, runId, instruction.id)).toBe(reply.id);
+  });
+
   it("case 38: hands out nothing that has expired, nor anything of a run that has ended", async () => {
     await using world = await createWorld();
     const { runId, node } = await runWithNode(world);

@@ -57,6 +57,17 @@ describe("putting objects", () => {
     expect(await world.state.objects.get(runId, child2.id)).toBeUndefined();
   });
 
+  it("keeps objects of any size", async () => {
+    await using world = await createWorld();
+    const { runId } = await world.runningRun();
+    // On PostgreSQL two full pieces and a bit.
+    const { id, content } = chunk("large ".repeat(6_000_000));
+    await announce(world, runId, objectTree(id));
+    expect(await world.state.objects.put(runId, id, content)).toBe(true);
+    const found = (await world.state.objects.get(runId, id))?.content ?? new Uint8Array();
+    expect(Buffer.compare(found, content)).toBe(0);
+  });
+
   it("case 47: refuses bytes of another hash, and what was not announced", async () => {
     await using world = await createWorld();
     const { runId } = await world.runningRun();
