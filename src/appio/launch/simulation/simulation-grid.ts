@@ -36,7 +36,7 @@ export interface SimulationGridOptions {
   /** Ends every call and all work, such as when the run is stopped. */
   readonly signal: AbortSignal;
   readonly createSha256: CreateSha256;
-  /** The clock of messages, in milliseconds since 1970. */
+  /** The clock of messages and timeouts, in milliseconds since 1970. */
   readonly now: () => number;
   readonly sleep: Sleep;
   /** Told of each message that a node has answered. Default: nobody. */
@@ -120,7 +120,7 @@ export class SimulationGrid implements ServerAppGrid {
     for (const id of new Set(messageIds)) {
       const instruction = this.#instructions.get(id);
       if (instruction === undefined) {
-        replies.push(unavailableReply(id, undefined, this.#options.now()));
+        replies.push(unavailableReply(id, this.#options.now()));
       } else if (instruction.reply !== undefined) {
         replies.push(instruction.reply());
         this.#instructions.delete(id);
@@ -134,12 +134,11 @@ export class SimulationGrid implements ServerAppGrid {
     options: SendAndReceiveOptions = {},
   ): Promise<Message[]> {
     const { timeoutMs = Number.POSITIVE_INFINITY } = options;
-    const { sleep } = this.#options;
+    const { now, sleep } = this.#options;
     const signal = this.#signal(options);
     const ids = await this.pushMessages(messages, options);
     const answered = Promise.all(ids.map((id) => this.#instructions.get(id)?.answered));
     const waiting = new AbortController();
-    const now = () => performance.now();
     const ending = AbortSignal.any([signal, waiting.signal]);
     await Promise.race([answered, sleepUntil(now() + timeoutMs, ending, { now, sleep })]);
     waiting.abort();
@@ -165,7 +164,7 @@ export class SimulationGrid implements ServerAppGrid {
     const ending = AbortSignal.any([signal, over.signal]);
     const expiresAt = (createdAtSeconds + ttlSeconds) * 1000;
     void sleepUntil(expiresAt, ending, { now, sleep }).then(() =>
-      settle(() => unavailableReply(messageId, message, now())),
+      settle(() => unavailableReply(messageId, now())),
     );
     node.idle = node.idle.then(() => this.#work(node, message, contents, over.signal, settle));
   }
@@ -227,9 +226,8 @@ function crashReply(message: Message, reason: string, now: () => number): Messag
   return reply.withMetadata({ messageId: deflate(reply).id });
 }
 
-/** Stands for a reply that will never come. */
-function unavailableReply(id: string, message: Message | undefined, nowMs: number): Message {
-  const metadata = message?.toProto().metadata;
-  const reply = makeErrorReply("messageUnavailable", id, metadata, nowMs);
+/** Stands for a reply that will never come: the one that a SuperLink makes. */
+function unavailableReply(instructionId: string, nowMs: number): Message {
+  const reply = makeErrorReply("messageUnavailable", instructionId, undefined, nowMs);
   return inflateMessage(reply.messageId, new Map([[reply.messageId, reply.content]]));
 }

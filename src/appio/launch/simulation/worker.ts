@@ -13,6 +13,12 @@ const { port, clientAppUrl }: WorkerSetup = workerData;
 /** A thread is ended from outside, so the signal that ClientApps get is never aborted. */
 const lifetime = { signal: new AbortController().signal };
 
+/** Bound before the ClientApp is loaded: it may put something else in the place of `write`. */
+const flushes = [process.stdout, process.stderr].map((stream) => {
+  const write = stream.write.bind(stream);
+  return () => new Promise<void>((resolve) => write("", () => resolve()));
+});
+
 // The module is imported with the first message and once: what it keeps to itself,
 // the nodes that this thread works for share.
 const loadApp = async () => {
@@ -23,6 +29,8 @@ const loadApp = async () => {
 port.on("message", async (task: WorkerTask) => {
   // What this throws ends the thread, which is an answer as well.
   const answer = await answerTask(task);
+  // After the answer the thread may be stopped at any time, and what it has not passed on by then is lost.
+  await Promise.all(flushes.map((flush) => flush()));
   port.postMessage(answer, [answer.packet.buffer, answer.context.buffer]);
 });
 
