@@ -102,3 +102,10 @@ export {
   ObjectNotFoundError,
   ObjectUnavailableError,
 } from "./runtime/transfer.ts";
+export {
+  type SleepWorker,
+  startWorkerSleep,
+  type WorkerSleep,
+  type WorkerSleepOptions,
+  workerSleepScript,
+} from "./runtime/worker-sleep.ts";
