@@ -1,3 +1,21 @@
+export { assertSigningKey, generatePrivateKey, readPrivateKey } from "./credentials/private-key.ts";
+export type { PublicKey } from "./credentials/public-key.ts";
+export { publicKeyOf, readPublicKey } from "./credentials/public-key.ts";
+export type { ListedSuperExecKey, SuperExecPlugin } from "./credentials/super-exec-keys.ts";
+export type { SuperExecSigner } from "./credentials/super-exec-signer.ts";
+export { signAsSuperExec } from "./credentials/super-exec-signer.ts";
+export type {
+  SuperExecAuth,
+  SuperExecVerifierOptions,
+} from "./credentials/super-exec-verifier.ts";
+export { createSuperExecVerifier } from "./credentials/super-exec-verifier.ts";
+export type { SuperNodeSigner } from "./credentials/super-node-signer.ts";
+export { signAsSuperNode } from "./credentials/super-node-signer.ts";
+export type {
+  SuperNodeVerifierOptions,
+  SuperNodeVerifiers,
+} from "./credentials/super-node-verifier.ts";
+export { createSuperNodeVerifiers } from "./credentials/super-node-verifier.ts";
 export type { AppProcessOptions, AppProcessOutcome } from "./launch/app-process.ts";
 export { runAppProcess } from "./launch/app-process.ts";
 export type { AppBundle } from "./launch/bundle.ts";
@@ -39,9 +57,10 @@ export type { Runs, Traffic } from "./state/runs.ts";
 export type { StoredMessage } from "./state/stored-message.ts";
 export type { ControlOptions } from "./superlink/control.ts";
 export { controlService } from "./superlink/control.ts";
+export type { FleetOptions } from "./superlink/fleet.ts";
 export { fleetService } from "./superlink/fleet.ts";
 export type { InlineSizeOptions } from "./superlink/message-sizes.ts";
-export { serverAppIoService } from "./superlink/server-app-io.ts";
+export { serverAppIoService, signedServerAppIoService } from "./superlink/server-app-io.ts";
 export type { SuperLink, SuperLinkOptions } from "./superlink/superlink.ts";
 export { startSuperLink } from "./superlink/superlink.ts";
 export type { SuperNode, SuperNodeOptions } from "./supernode/supernode.ts";
