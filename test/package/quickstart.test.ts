@@ -17,7 +17,8 @@ it("the quick start's server serves its client, and refuses what the token does 
     const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
     const { value: serving } = await lines.next();
     const [, url = ""] =
-      /^Serving gRPC, gRPC-web and Connect on (http:\S+)$/.exec(serving ?? "") ?? [];
+      /^Serving gRPC, gRPC-web and Connect on (http:\/\/127\.0\.0\.1:\d+)$/.exec(serving ?? "") ??
+      [];
     const client = [...fromSource, `${folder}client.ts`, url];
     const { stdout, stderr } = await promisify(execFile)(process.execPath, client);
     expect(stderr).toBe("");
@@ -33,4 +34,4 @@ it("the quick start's server serves its client, and refuses what the token does 
     server.kill();
     await once(server, "close");
   }
-});
+}, 60_000);
