@@ -40,7 +40,7 @@ export class Processes {
   /** Rejects when a process that should stay has gone. Never resolves. */
   readonly failure: Promise<never>;
 
-  /** @param signal stops what still runs */
+  /** @param signal ends what `run` waits for */
   constructor(signal: AbortSignal) {
     this.#signal = signal;
     this.failure = new Promise((_, reject) => {
@@ -67,8 +67,14 @@ export class Processes {
     parameters: readonly string[],
     onEvent?: (event: Event) => void,
   ): Promise<readonly Event[]> {
-    const { running } = this.#spawn(name, parameters, onEvent);
-    await running.ended;
+    const { running, child } = this.#spawn(name, parameters, onEvent);
+    const abort = (): void => void child.kill();
+    this.#signal.addEventListener("abort", abort, { once: true });
+    try {
+      await running.ended;
+    } finally {
+      this.#signal.removeEventListener("abort", abort);
+    }
     return running.events;
   }
 
@@ -105,8 +111,6 @@ export class Processes {
   ): { running: Running; child: ChildProcess } {
     const [command = process.execPath, ...args] = [...countersign, ...parameters];
     const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
-    const abort = (): void => void child.stdin.end();
-    this.#signal.addEventListener("abort", abort, { once: true });
     child.stdin.on("error", () => {});
     const events: Event[] = [];
     const errors: string[] = [];
@@ -122,7 +126,6 @@ export class Processes {
       if (errors.length > keptLines) errors.shift();
     });
     const ended = once(child, "close").then(([code, signal]) => {
-      this.#signal.removeEventListener("abort", abort);
       if (code === 0) return;
       throw new Error([`${name} ended with ${signal ?? `code ${code}`}`, ...errors].join("\n  "));
     });

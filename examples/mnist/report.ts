@@ -1,4 +1,4 @@
-import { SingleBar } from "cli-progress";
+import { MultiBar } from "cli-progress";
 
 /** One round, as the ServerApp logs it. */
 export interface Round {
@@ -24,27 +24,27 @@ export interface Progress {
 
 /** Begins to show progress. */
 export function startProgress(rounds: number): Progress {
-  const bar = process.stdout.isTTY
-    ? new SingleBar({
-        format: "training [{bar}] round {value}/{total}  accuracy {accuracy}",
-        hideCursor: true,
-      })
-    : undefined;
-  bar?.start(rounds, 0, { accuracy: "-" });
+  if (!process.stdout.isTTY) {
+    return { show: (round) => console.log(formatRound(round)), stop: () => {} };
+  }
+  const bars = new MultiBar({
+    format: "training [{bar}] round {value}/{total}  accuracy {accuracy}",
+    hideCursor: true,
+  });
+  const bar = bars.create(rounds, 0, { accuracy: "-" });
   return {
     show(round) {
-      const accuracy = percent(round.accuracy);
-      const line = `round ${String(round.round).padStart(2)}/${round.rounds}  accuracy ${accuracy}  loss ${round.loss.toFixed(3)}`;
-      if (bar === undefined) {
-        console.log(line);
-        return;
-      }
-      // The bar owns the terminal's last line: clear it, write, and let the bar draw itself anew below.
-      process.stdout.write(`\r\u001b[K${line}\n`);
-      bar.update(round.round, { accuracy });
+      bars.log(`${formatRound(round)}\n`);
+      bar.update(round.round, { accuracy: percent(round.accuracy) });
+      // Lines of the log are written when the bars are drawn, which stop() does not wait for.
+      bars.update();
     },
-    stop: () => bar?.stop(),
+    stop: () => bars.stop(),
   };
+}
+
+function formatRound({ round, rounds, accuracy, loss }: Round): string {
+  return `round ${String(round).padStart(2)}/${rounds}  accuracy ${percent(accuracy)}  loss ${loss.toFixed(3)}`;
 }
 
 /** Reads a round from a line of the run's log; undefined for any other line. */

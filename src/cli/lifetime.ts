@@ -25,8 +25,10 @@ export function untilTold({ watchStdin = false }: LifetimeOptions = {}): Lifetim
     told.signal.addEventListener("abort", () => resolve(), { once: true });
   });
   const stop = (reason: StopReason): void => told.abort(reason);
+  let signals = 0;
   const onSignal = (signal: "SIGINT" | "SIGTERM"): void => {
-    if (told.signal.aborted) process.exit(128 + (signal === "SIGTERM" ? 15 : 2));
+    signals += 1;
+    if (signals > 1) process.exit(128 + (signal === "SIGTERM" ? 15 : 2));
     stop(signal);
   };
   const onEnd = (): void => stop("stdin ended");
