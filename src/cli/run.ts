@@ -44,13 +44,14 @@ export function runCommand(): Command {
     .addOption(
       new Option(
         "--federation-option <key=value>",
-        "option of a simulation; may be repeated",
+        "option of a simulation, which needs num-supernodes=<n>; may be repeated",
       ).argParser(collectSettings),
     )
     .option("--json", "print JSON");
   return withControlOptions(command).action(async (file: string, options: RunOptions) => {
     const fab = await readBundleFile(file);
     const { name, version } = await describe(fab, options.runConfig ?? {});
+    if (options.runType === "simulation") await checkSimulation(options.federationOption ?? {});
     const { runIds } = await askControl(options, (control) =>
       control.startRuns({
         fab,
@@ -73,6 +74,13 @@ async function readBundleFile(file: string): Promise<Uint8Array> {
   } catch {
     throw new CommandError(`The app bundle ${file} cannot be read.`);
   }
+}
+
+/** A simulation without its options would fail only when it starts, so that is found here as well. */
+async function checkSimulation(options: ConfigValues): Promise<void> {
+  const { ConfigRecord } = await import("../appio/objects/config-record.ts");
+  const { parseSimulationOptions } = await import("../appio/runtime/simulation-options.ts");
+  parseSimulationOptions(new ConfigRecord(options));
 }
 
 /** Reads what the bundle says of itself. A misspelt key would let the run fail only when it starts, so it is found here. */

@@ -15,8 +15,11 @@ export interface Ended {
 /** A command that goes on until it is stopped. */
 export interface Started {
   readonly child: ChildProcess;
-  /** The first JSON line of a kind. */
-  event(kind: string): Promise<Readonly<Record<string, unknown>>>;
+  /** The first JSON line of a kind, in which these fields have these values. */
+  event(
+    kind: string,
+    fields?: Readonly<Record<string, unknown>>,
+  ): Promise<Readonly<Record<string, unknown>>>;
   readonly ended: Promise<Ended>;
 }
 
@@ -41,10 +44,11 @@ export function start(
     stderr += part;
   });
   const ended = once(child, "close").then(([code]): Ended => ({ code, stdout, stderr }));
-  const event = (kind: string): Promise<Readonly<Record<string, unknown>>> =>
+  const event: Started["event"] = (kind, fields = {}) =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        const found = seen.find((each) => each.kind === kind);
+        const wanted = Object.entries({ ...fields, kind });
+        const found = seen.find((each) => wanted.every(([name, value]) => each[name] === value));
         if (found === undefined) return;
         waiting.delete(look);
         resolve(found);
