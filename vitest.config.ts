@@ -4,11 +4,14 @@ import { findPostgresBinaries } from "./test/postgres/cluster.ts";
 /** Suites that run over every store: in memory, in a SQLite file, in PostgreSQL. */
 const storeSuites = ["test/appio/state/**/*.test.ts"];
 
+/** Suites that are for PostgreSQL alone. */
+const postgresOnly = ["test/postgres/**/*.test.ts", "test/**/{*-,}postgres.test.ts"];
+
 /** Suites that run over both engines as well as those that are for PostgreSQL alone. */
 const postgresSuites = [
   ...storeSuites,
   "test/authority/{authority,authority.model,claim-race,migrate,sql-database}.test.ts",
-  "test/postgres/**/*.test.ts",
+  ...postgresOnly,
 ];
 
 const projects: TestProjectInlineConfiguration[] = [
@@ -18,7 +21,7 @@ const projects: TestProjectInlineConfiguration[] = [
       name: "main",
       // Not in the root: a project adds to the root's list, it does not replace it.
       include: ["test/**/*.test.ts"],
-      exclude: ["test/postgres/**"],
+      exclude: postgresOnly,
       provide: { store: "memory", postgresHost: "" },
     },
   },
