@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { packBundle } from "countersign/appio/node";
 import { type Event, Processes, textOf } from "../mnist/processes.ts";
-import { buildPage, servePage } from "./page-server.ts";
+import { buildPage, type PageServer, servePage } from "./page-server.ts";
 
 /** Poll intervals of all loops but the page's, in milliseconds; Flower's are 500 to 3000. */
 const pollMs = "100";
@@ -24,14 +24,7 @@ const { values: options } = parseArgs({
   },
 });
 
-async function main(
-  directory: string,
-  processes: Processes,
-  opened: AsyncDisposableStack,
-): Promise<void> {
-  const page = await servePage(await buildPage(), Number(options["page-port"]));
-  opened.defer(() => page.close());
-
+async function main(directory: string, processes: Processes, page: PageServer): Promise<void> {
   const tokenFile = join(directory, "operator-token");
   const { fleetUrl, controlUrl } = await processes.start(
     "superlink",
@@ -104,14 +97,15 @@ const stop = (): void => stopping.abort();
 process.once("SIGINT", stop).once("SIGTERM", stop);
 const directory = await mkdtemp(join(tmpdir(), "countersign-browser-"));
 const processes = new Processes(stopping.signal);
-const opened = new AsyncDisposableStack();
+let page: PageServer | undefined;
 try {
-  await Promise.race([main(directory, processes, opened), stopped]);
+  page = await servePage(await buildPage(), Number(options["page-port"]));
+  await Promise.race([main(directory, processes, page), stopped]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 } finally {
   await processes.stop();
-  await opened.disposeAsync();
+  await page?.close();
   await rm(directory, { recursive: true, force: true });
 }

@@ -34,7 +34,10 @@ const app = spawnWithToken({
   command: { command, args, env: process.env },
   onLine: ({ stream, text }) => process[stream].write(`${text}\n`),
 });
-parentGone.addEventListener("abort", () => void app.stop(), { once: true });
+// The app must be gone before this process is: the SuperExec then removes the files it works with.
+const stop = (): void => void app.stop();
+parentGone.addEventListener("abort", stop, { once: true });
+process.on("SIGINT", stop).on("SIGTERM", stop);
 const { code } = await app.exited;
 await writeFile(file, JSON.stringify({ before, after: await present() }));
 process.exit(code ?? 1);
