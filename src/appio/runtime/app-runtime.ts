@@ -1,4 +1,4 @@
-import type { CallOptions } from "@connectrpc/connect";
+import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
 import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { Token } from "../../policy/token.ts";
 import type { CreateSha256 } from "../objects/object-id.ts";
@@ -61,8 +61,9 @@ export function startAppHeartbeat(
 
 /**
  * Makes what repeats an app's calls. When the server says that the run is not
- * running, the app's lifetime ends there: an app that catches the error stops
- * all the same.
+ * running, or refuses the token, the app's lifetime ends there: an app that
+ * catches the error stops all the same. A server that stops a run forgets its
+ * token, so this is how most apps learn of it (Flower: retry_invoker.py).
  */
 export function createAppRetry(
   lifetime: AppLifetime,
@@ -81,6 +82,8 @@ export function createAppRetry(
       } catch (error) {
         if (error instanceof RunNotRunningError) {
           lifetime.stop("run stopped", error.message);
+        } else if (error instanceof ConnectError && error.code === Code.Unauthenticated) {
+          lifetime.stop("token lost", "The app's token is lost: the server refused the token.");
         }
         throw error;
       }

@@ -10,7 +10,7 @@ import { AppStoppedError } from "./app-lifetime.ts";
  * | run stopped | the server said that the run is not running | 0 |
  * | failed | a call failed, or what came was no message | 0 |
  * | interrupted | the `signal` option was aborted | 1 |
- * | token lost | heartbeats found the token to be no longer valid | 1 |
+ * | token lost | the server does not accept the token any more | 1 |
  */
 export type ClientAppOutcome = ClientAppEnd & { readonly exitCode: number };
 

@@ -14,7 +14,7 @@ import { textOfThrown } from "./thrown-text.ts";
  * | start rejected | the server did not let the run start | 203 |
  * | failed | the app could not be loaded or threw, or a call failed | 201 |
  * | interrupted | the `signal` option was aborted | 1 |
- * | token lost | heartbeats found the token to be no longer valid | 1 |
+ * | token lost | the server does not accept the token any more | 1 |
  */
 export type ServerAppOutcome = ServerAppEnd & {
   readonly exitCode: number;

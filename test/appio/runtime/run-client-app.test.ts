@@ -358,6 +358,15 @@ test("an unavailable node is asked again", async () => {
   expect(served.rpcs().filter((rpc) => rpc === "PushMessage")).toHaveLength(2);
 });
 
+test("a reply refused for its token ends the app as one that has lost it", async () => {
+  const served = serveInstruction();
+  const { outcome } = run(served, (message) => {
+    served.revoke();
+    return message.reply(message.content);
+  });
+  expect(await outcome).toMatchObject({ kind: "token lost", exitCode: 1 });
+});
+
 test("a token that is lost while the app works: nothing is pushed", async () => {
   const served = serveInstruction();
   const begun: { resolve(): void } = { resolve: () => {} };

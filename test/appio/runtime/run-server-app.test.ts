@@ -210,7 +210,7 @@ test("a refused start: exit code 203 and no other call", async () => {
 });
 
 test.each([
-  [Code.Unauthenticated, "failed", 201],
+  [Code.Unauthenticated, "token lost", 1],
   [Code.PermissionDenied, "run stopped", 0],
 ])("inputs refused with code %i: %s, without a status", async (code, kind, exitCode) => {
   const served = serveRun({ pullAppInputs: fail(code) });
@@ -326,6 +326,24 @@ test("a revoked token stops the app at the next heartbeat, without a status", as
   served.revoke();
   heartbeat.end();
   expect(await outcome).toMatchObject({ kind: "token lost", exitCode: 1 });
+  expect(served.rpcs()).not.toContain("UpdateRunStatus");
+});
+
+test("a call refused for its token stops the app, even one that goes on, without a status", async () => {
+  const served = serveRun();
+  let stopped: unknown;
+  const { outcome } = run(served, async (grid, _, { signal }) => {
+    served.revoke();
+    await grid.getNodeIds().catch(() => {});
+    stopped = signal.reason;
+    return forever();
+  });
+  expect(await outcome).toMatchObject({
+    kind: "token lost",
+    exitCode: 1,
+    error: { message: "The app's token is lost: the server refused the token." },
+  });
+  expect(stopped).toMatchObject({ stopCause: "token lost" });
   expect(served.rpcs()).not.toContain("UpdateRunStatus");
 });
 

@@ -116,7 +116,7 @@ test("the calls of contract 8.5, in their order, and none about messages", async
 
 test.each([
   [Code.FailedPrecondition, { kind: "start rejected", exitCode: 700 }],
-  [Code.Unauthenticated, { kind: "failed", exitCode: 700 }],
+  [Code.Unauthenticated, { kind: "token lost", exitCode: 1 }],
   [Code.Internal, { kind: "failed", exitCode: 700 }],
   [Code.PermissionDenied, { kind: "run stopped", exitCode: 0 }],
 ])(
