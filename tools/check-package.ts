@@ -26,7 +26,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const work = mkdtempSync(join(tmpdir(), "countersign-package-"));
+const work = mkdtempSync(join(tmpdir(), "packed-consumer-"));
 const consumer = join(work, "consumer");
 
 /** The compilers, as the consumer installs them. */
