@@ -331,13 +331,18 @@ test("a revoked token stops the app at the next heartbeat, without a status", as
 
 test("a call refused for its token stops the app, even one that goes on, without a status", async () => {
   const served = serveRun();
+  const begin = Promise.withResolvers<void>();
   let stopped: unknown;
-  const { outcome } = run(served, async (grid, _, { signal }) => {
-    served.revoke();
+  const { outcome, nextWait } = run(served, async (grid, _, { signal }) => {
+    await begin.promise;
     await grid.getNodeIds().catch(() => {});
     stopped = signal.reason;
     return forever();
   });
+  await nextWait(); // The upload of logs waits first.
+  expect((await nextWait()).ms).toBe(20_000); // The heartbeat, which will not be the one to find out.
+  served.revoke();
+  begin.resolve();
   expect(await outcome).toMatchObject({
     kind: "token lost",
     exitCode: 1,
