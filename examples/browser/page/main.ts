@@ -68,6 +68,7 @@ function showEvent(event: ExecutorEvent, node: string): void {
       return;
     case "claimed":
       view.showClaim(event.runId);
+      view.showStatus("joined", `joined ${node}: answering a message`);
       view.log(`Claimed a message of run ${event.runId}.`);
       return;
     case "ended":
