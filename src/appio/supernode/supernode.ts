@@ -1,12 +1,11 @@
-import { generateKeyPair, type KeyObject } from "node:crypto";
-import { promisify } from "node:util";
+import type { KeyObject } from "node:crypto";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
 import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
 import type { BrowserOptions } from "../../serve/browsers.ts";
 import type { ServeTls } from "../../serve/listener.ts";
 import { serve } from "../../serve/serve.ts";
-import { assertSigningKey } from "../credentials/private-key.ts";
+import { assertSigningKey, generatePrivateKey } from "../credentials/private-key.ts";
 import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
 import { checkedPollInterval } from "../launch/poll-interval.ts";
 import type { ConfigValues } from "../runtime/config-values.ts";
@@ -103,7 +102,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
     "replyPollIntervalMs",
     options.replyPollIntervalMs ?? 500,
   );
-  const privateKey = options.privateKey ?? (await newPrivateKey());
+  const privateKey = options.privateKey ?? (await generatePrivateKey());
   const publicKey = new TextEncoder().encode(assertSigningKey(privateKey, '"privateKey"').pem);
   const superExecKey =
     options.superExecAuth && createSuperExecVerifier({ ...options.superExecAuth, now });
@@ -236,9 +235,4 @@ async function join({ fleet, publicKey, registers, opened, onLog }: Joining): Pr
   );
   lastly("deactivate", () => fleet.lastCall((call) => client.deactivateNode({ nodeId }, call)));
   return nodeId;
-}
-
-async function newPrivateKey(): Promise<KeyObject> {
-  const { privateKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-384" });
-  return privateKey;
 }
