@@ -14,7 +14,11 @@ export interface RunInputs {
   readonly context: ContextProto;
 }
 
-/** @throws TypeError if a part is missing. */
+/**
+ * Returns the parts of a run's inputs.
+ *
+ * @throws TypeError if one is missing.
+ */
 export function assertInputs({ run, fab, context }: PullAppInputsResponse): RunInputs {
   if (run === undefined || fab === undefined || context === undefined) {
     throw new TypeError("the server sent no run, no app bundle or no context");

@@ -16,7 +16,7 @@ import { parseSimulationOptions, workersFor } from "../../runtime/simulation-opt
 import { sleep as sleepByTimer } from "../../runtime/sleep.ts";
 import { SimulationGrid } from "./simulation-grid.ts";
 import { createVirtualNodes } from "./virtual-nodes.ts";
-import { createWorkerPool } from "./worker-pool.ts";
+import { createWorkerPool, type WorkerPool } from "./worker-pool.ts";
 import { startWorkerThread, type WorkerThreadOptions } from "./worker-thread.ts";
 
 /** What loading the apps of a simulation from their bundle gives. */
@@ -42,6 +42,12 @@ export interface RunSimulationOptions extends RunOptions {
   readonly workerThreads?: Omit<WorkerThreadOptions, "clientAppUrl">;
   /** The longest pause between two heartbeats, by which a stopped run is noticed, in milliseconds. Default: 3000. */
   readonly maxHeartbeatMs?: number;
+  /**
+   * How long the run's end waits for worker threads that block in native code,
+   * such as `execSync`, and cannot be ended, in milliseconds. Default: 5000, as
+   * Flower's forced exit.
+   */
+  readonly threadGraceMs?: number;
   /** The clock of messages, in milliseconds since 1970. Default: `Date.now`. */
   readonly now?: () => number;
 }
@@ -61,7 +67,7 @@ export const simulationExitCodes: typeof serverAppExitCodes = {
  * the run's federation options name, whose ClientApps run in worker threads
  * (contract 8.5). How it ended is the result: it neither ends the process nor
  * throws, but for options that are wrong. When it resolves, no thread of it is
- * left.
+ * left but those that "threadGraceMs" was too short for.
  *
  * Threads stand for processes, but not entirely: what a ClientApp's module
  * keeps to itself, the nodes of one thread share, and a fault in native code
@@ -115,5 +121,20 @@ async function prepare(
     sleep,
     ...(simulation.isVerbose && onLog !== undefined ? { onAnswer: onLog } : {}),
   });
-  return { app, context, grid, release: pool.close };
+  const release = () => closeWithin(options.threadGraceMs ?? 5_000, pool, onLog);
+  return { app, context, grid, release };
+}
+
+/** Stops the threads, and leaves alone those that do not end in time. */
+async function closeWithin(
+  graceMs: number,
+  pool: WorkerPool,
+  onLog: RunOptions["onLog"],
+): Promise<void> {
+  const closed = new AbortController();
+  const closing = pool.close().then(() => closed.abort());
+  await Promise.race([closing, sleepByTimer(graceMs, closed.signal)]);
+  if (!closed.signal.aborted) {
+    onLog?.("A worker thread blocks in native code and cannot be ended.");
+  }
 }

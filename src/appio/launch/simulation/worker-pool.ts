@@ -113,15 +113,18 @@ export function createWorkerPool({ size, startThread }: WorkerPoolOptions): Work
 
   async function answer(makeTask: () => WorkerTask, signal: AbortSignal): Promise<WorkerAnswer> {
     const thread = await acquire(signal);
+    const interrupted = Promise.withResolvers<never>();
     const interrupt = () => {
       retire(thread);
       void thread.stop();
+      // Not when the thread is gone: one that blocks in native code may take its time.
+      interrupted.reject(signal.reason);
     };
     try {
       signal.throwIfAborted();
       const task = makeTask();
       signal.addEventListener("abort", interrupt, { once: true });
-      return await thread.answer(task);
+      return await Promise.race([thread.answer(task), interrupted.promise]);
     } catch (error) {
       if (error instanceof WorkerEndedError) {
         retire(thread);

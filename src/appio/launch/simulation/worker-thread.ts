@@ -26,7 +26,10 @@ export interface WorkerThread {
    * @throws WorkerEndedError if the thread ends first.
    */
   answer(task: WorkerTask): Promise<WorkerAnswer>;
-  /** Ends the thread, whatever it is doing; resolves when it is gone. */
+  /**
+   * Ends the thread, whatever its JavaScript is doing; resolves when it is gone.
+   * Only blocking native code, such as `execSync`, is waited for.
+   */
   stop(): Promise<void>;
   /** Resolves when the thread is gone; it answers nothing any more. Never rejects. */
   readonly exited: Promise<void>;
@@ -49,7 +52,7 @@ export function startWorkerThread(options: WorkerThreadOptions): WorkerThread {
   worker.stdout.on("data", (part) => process.stdout.write(part));
   worker.stderr.on("data", (part) => process.stderr.write(part));
   let failure: WorkerEndedError | undefined;
-  worker.once("error", (error) => {
+  worker.on("error", (error) => {
     failure = new WorkerEndedError(`The ClientApp's thread failed: ${textOfThrown(error)}`);
   });
   const failed = new Promise<WorkerEndedError>((resolve) => {

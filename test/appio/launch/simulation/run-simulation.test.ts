@@ -1,3 +1,7 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -316,10 +320,15 @@ describe("a worker thread that ends gives an error reply, and another takes its 
 
 describe("a ServerApp that fails ends its run as failed, with exit code 700", () => {
   test("when it throws, and no thread goes on", async () => {
-    const { outcome, status, started } = await simulate(async (grid) => {
-      await grid.pushMessages(ask(await grid.getNodeIds(), "query.loop"));
-      throw new RangeError("too far");
-    });
+    const { hasBegun, captureLog } = watchForLoop();
+    const { outcome, status, started } = await simulate(
+      async (grid) => {
+        await grid.pushMessages(ask(await grid.getNodeIds(), "query.loop"));
+        await hasBegun;
+        throw new RangeError("too far");
+      },
+      { captureLog },
+    );
     expect(outcome).toMatchObject({
       kind: "failed",
       exitCode: 700,
@@ -344,15 +353,17 @@ describe("a ServerApp that fails ends its run as failed, with exit code 700", ()
 });
 
 test("a run that is stopped in the middle: its threads go, and its status stays", async () => {
+  const { hasBegun, captureLog } = watchForLoop();
   let appSignal: AbortSignal | undefined;
   const { outcome, status, started } = await simulate(
     async (grid, _, { signal }) => {
       appSignal = signal;
       await grid.pushMessages(ask(await grid.getNodeIds(), "query.loop"));
+      await hasBegun;
       await world.state.runs.stop(grid.run.runId);
       await new Promise(() => {});
     },
-    { maxHeartbeatMs: 50 },
+    { maxHeartbeatMs: 50, captureLog },
   );
   expect(outcome).toMatchObject({ kind: "token lost", exitCode: 1, finalStatus: undefined });
   expect(status).toEqual(["finished", "stopped", ""]);
@@ -360,15 +371,45 @@ test("a run that is stopped in the middle: its threads go, and its status stays"
   expect(started).toBeGreaterThan(0);
 });
 
+test("a thread that blocks in native code does not keep its run from ending", async () => {
+  using threads = watchThreads();
+  const file = join(await mkdtemp(join(tmpdir(), "countersign-block-")), "blocked");
+  const { token, runId } = await claimedRun({ "num-supernodes": 1n });
+  const lines: string[] = [];
+  const outcome = await runSimulation({
+    transport: transportTo(createGrpcTransport, { baseUrl: world.link.serverAppIoUrl }),
+    token,
+    loadApps: () => ({
+      serverApp: new ServerApp().main(async (grid) => {
+        const [dstNodeId = 0n] = await grid.getNodeIds();
+        const content = new RecordDict({ block: new ConfigRecord({ file }) });
+        await grid.pushMessages([new Message({ content, messageType: "query.block", dstNodeId })]);
+        await expect.poll(() => existsSync(file), { timeout: 20_000 }).toBe(true);
+      }),
+      clientAppUrl: fixture("client-app"),
+    }),
+    threadGraceMs: 1,
+    onLog: (line) => lines.push(line),
+  });
+  expect(outcome).toMatchObject({ kind: "completed" });
+  expect(await statusOf(runId)).toEqual(completed);
+  expect(lines).toEqual(["A worker thread blocks in native code and cannot be ended."]);
+  expect(threads.living()).toBe(1);
+  await rm(dirname(file), { recursive: true });
+  await expect.poll(threads.living, { timeout: 20_000 }).toBe(0);
+});
+
 test("an interrupted simulation: its threads go, and its run has failed", async () => {
+  const { hasBegun, captureLog } = watchForLoop();
   const interrupt = new AbortController();
   const { outcome, status, started } = await simulate(
     async (grid) => {
       const replies = grid.sendAndReceive(ask(await grid.getNodeIds(), "query.loop"));
+      await hasBegun;
       interrupt.abort();
       await expect(replies).rejects.toThrow("The app was interrupted.");
     },
-    { signal: interrupt.signal },
+    { signal: interrupt.signal, captureLog },
   );
   expect(outcome).toMatchObject({ kind: "interrupted", exitCode: 1 });
   expect(status).toEqual(["finished", "failed", "The app was interrupted."]);
@@ -405,6 +446,17 @@ function unexpected(): never {
 
 function wholeNumberText(key: string, most: number): string {
   return `the federation option "${key}" must be a whole number from 1 to ${most}`;
+}
+
+/** Tells when a ClientApp has begun a loop that never ends. */
+function watchForLoop() {
+  const { promise: hasBegun, resolve } = Promise.withResolvers<void>();
+  const captureLog: RunSimulationOptions["captureLog"] = (upload) =>
+    captureOutput((text) => {
+      upload(text);
+      if (text.includes("begins to loop")) resolve();
+    });
+  return { hasBegun, captureLog };
 }
 
 /** Uploads what this process writes, instead of writing it. */
