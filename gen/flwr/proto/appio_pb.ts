@@ -6,6 +6,8 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Fab } from "./fab_pb.ts";
 import { file_flwr_proto_fab } from "./fab_pb.ts";
+import type { SimulationConfig } from "./federation_config_pb.ts";
+import { file_flwr_proto_federation_config } from "./federation_config_pb.ts";
 import type { Context, Message as Message$1, ObjectTree } from "./message_pb.ts";
 import { file_flwr_proto_message } from "./message_pb.ts";
 import type { Run } from "./run_pb.ts";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flwr/proto/appio.proto.
  */
 export const file_flwr_proto_appio: GenFile = /*@__PURE__*/
-  fileDesc("ChZmbHdyL3Byb3RvL2FwcGlvLnByb3RvEgpmbHdyLnByb3RvIhkKF0xpc3RBcHBzVG9MYXVuY2hSZXF1ZXN0IisKGExpc3RBcHBzVG9MYXVuY2hSZXNwb25zZRIPCgdydW5faWRzGAEgAygEIiUKE1JlcXVlc3RUb2tlblJlcXVlc3QSDgoGcnVuX2lkGAEgASgEIioKFFJlcXVlc3RUb2tlblJlc3BvbnNlEhIKBXRva2VuGAEgASgJQgOAAQEingEKFlB1c2hBcHBNZXNzYWdlc1JlcXVlc3QSEgoFdG9rZW4YASABKAlCA4ABARIqCg1tZXNzYWdlc19saXN0GAIgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEg4KBnJ1bl9pZBgDIAEoBBI0ChRtZXNzYWdlX29iamVjdF90cmVlcxgEIAMoCzIWLmZsd3IucHJvdG8uT2JqZWN0VHJlZSJHChdQdXNoQXBwTWVzc2FnZXNSZXNwb25zZRITCgttZXNzYWdlX2lkcxgBIAMoCRIXCg9vYmplY3RzX3RvX3B1c2gYAiADKAkiUQoWUHVsbEFwcE1lc3NhZ2VzUmVxdWVzdBISCgV0b2tlbhgBIAEoCUIDgAEBEhMKC21lc3NhZ2VfaWRzGAIgAygJEg4KBnJ1bl9pZBgDIAEoBCJ7ChdQdWxsQXBwTWVzc2FnZXNSZXNwb25zZRIqCg1tZXNzYWdlc19saXN0GAEgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEjQKFG1lc3NhZ2Vfb2JqZWN0X3RyZWVzGAIgAygLMhYuZmx3ci5wcm90by5PYmplY3RUcmVlIioKFFB1bGxBcHBJbnB1dHNSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQEieQoVUHVsbEFwcElucHV0c1Jlc3BvbnNlEiQKB2NvbnRleHQYASABKAsyEy5mbHdyLnByb3RvLkNvbnRleHQSHAoDcnVuGAIgASgLMg8uZmx3ci5wcm90by5SdW4SHAoDZmFiGAMgASgLMg8uZmx3ci5wcm90by5GYWIiYQoVUHVzaEFwcE91dHB1dHNSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQESDgoGcnVuX2lkGAIgASgEEiQKB2NvbnRleHQYAyABKAsyEy5mbHdyLnByb3RvLkNvbnRleHQiGAoWUHVzaEFwcE91dHB1dHNSZXNwb25zZWIGcHJvdG8z", [file_flwr_proto_fab, file_flwr_proto_message, file_flwr_proto_run]);
+  fileDesc("ChZmbHdyL3Byb3RvL2FwcGlvLnByb3RvEgpmbHdyLnByb3RvIhkKF0xpc3RBcHBzVG9MYXVuY2hSZXF1ZXN0IisKGExpc3RBcHBzVG9MYXVuY2hSZXNwb25zZRIPCgdydW5faWRzGAEgAygEIiUKE1JlcXVlc3RUb2tlblJlcXVlc3QSDgoGcnVuX2lkGAEgASgEIioKFFJlcXVlc3RUb2tlblJlc3BvbnNlEhIKBXRva2VuGAEgASgJQgOAAQEingEKFlB1c2hBcHBNZXNzYWdlc1JlcXVlc3QSEgoFdG9rZW4YASABKAlCA4ABARIqCg1tZXNzYWdlc19saXN0GAIgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEg4KBnJ1bl9pZBgDIAEoBBI0ChRtZXNzYWdlX29iamVjdF90cmVlcxgEIAMoCzIWLmZsd3IucHJvdG8uT2JqZWN0VHJlZSJHChdQdXNoQXBwTWVzc2FnZXNSZXNwb25zZRITCgttZXNzYWdlX2lkcxgBIAMoCRIXCg9vYmplY3RzX3RvX3B1c2gYAiADKAkiUQoWUHVsbEFwcE1lc3NhZ2VzUmVxdWVzdBISCgV0b2tlbhgBIAEoCUIDgAEBEhMKC21lc3NhZ2VfaWRzGAIgAygJEg4KBnJ1bl9pZBgDIAEoBCJ7ChdQdWxsQXBwTWVzc2FnZXNSZXNwb25zZRIqCg1tZXNzYWdlc19saXN0GAEgAygLMhMuZmx3ci5wcm90by5NZXNzYWdlEjQKFG1lc3NhZ2Vfb2JqZWN0X3RyZWVzGAIgAygLMhYuZmx3ci5wcm90by5PYmplY3RUcmVlIioKFFB1bGxBcHBJbnB1dHNSZXF1ZXN0EhIKBXRva2VuGAEgASgJQgOAAQEisgEKFVB1bGxBcHBJbnB1dHNSZXNwb25zZRIkCgdjb250ZXh0GAEgASgLMhMuZmx3ci5wcm90by5Db250ZXh0EhwKA3J1bhgCIAEoCzIPLmZsd3IucHJvdG8uUnVuEhwKA2ZhYhgDIAEoCzIPLmZsd3IucHJvdG8uRmFiEjcKEWZlZGVyYXRpb25fY29uZmlnGAQgASgLMhwuZmx3ci5wcm90by5TaW11bGF0aW9uQ29uZmlnImEKFVB1c2hBcHBPdXRwdXRzUmVxdWVzdBISCgV0b2tlbhgBIAEoCUIDgAEBEg4KBnJ1bl9pZBgCIAEoBBIkCgdjb250ZXh0GAMgASgLMhMuZmx3ci5wcm90by5Db250ZXh0IhgKFlB1c2hBcHBPdXRwdXRzUmVzcG9uc2ViBnByb3RvMw", [file_flwr_proto_fab, file_flwr_proto_federation_config, file_flwr_proto_message, file_flwr_proto_run]);
 
 /**
  * ListAppsToLaunchRequest asks for the runs that wait for an app process.
@@ -283,6 +285,13 @@ export type PullAppInputsResponse = Message<"flwr.proto.PullAppInputsResponse"> 
    * @generated from field: flwr.proto.Fab fab = 3;
    */
   fab?: Fab | undefined;
+
+  /**
+   * How the run is simulated; set for runs of type "simulation" only.
+   *
+   * @generated from field: flwr.proto.SimulationConfig federation_config = 4;
+   */
+  federationConfig?: SimulationConfig | undefined;
 };
 
 /**

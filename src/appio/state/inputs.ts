@@ -2,9 +2,13 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Kysely } from "kysely";
 import { type Fab, FabSchema } from "../../../gen/flwr/proto/fab_pb.ts";
+import type { SimulationConfig } from "../../../gen/flwr/proto/federation_config_pb.ts";
 import { type Context, ContextSchema } from "../../../gen/flwr/proto/message_pb.ts";
+import { ConfigRecordSchema } from "../../../gen/flwr/proto/recorddict_pb.ts";
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import { ConfigRecord } from "../objects/config-record.ts";
+import { simulationConfigOf } from "../runtime/simulation-config.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { readLargeBytes } from "./large-bytes.ts";
 import { notRunning, runningRun } from "./liveness.ts";
@@ -17,6 +21,8 @@ export interface AppInputs {
   readonly context: Context;
   readonly run: Run;
   readonly fab: Fab;
+  /** How the run is simulated; for a simulation only. */
+  readonly federationConfig?: SimulationConfig;
 }
 
 /** What goes into a run's ServerApp and what comes out of it. */
@@ -92,7 +98,13 @@ async function startRun(core: StateCore, tx: StateTransaction, runId: bigint): P
   if (run === undefined || fab === undefined || context === undefined) {
     throw new ConnectError(`Failed to start run ${runId}`, Code.FailedPrecondition);
   }
-  return { context, run: toRun(run), fab: toFab(fab) };
+  const inputs = { context, run: toRun(run), fab: toFab(fab) };
+  if (run.run_type !== "simulation") {
+    return inputs;
+  }
+  const options = fromBinary(ConfigRecordSchema, run.federation_options);
+  const federationConfig = simulationConfigOf(ConfigRecord.fromProto(options));
+  return { ...inputs, federationConfig };
 }
 
 async function readContext(

@@ -215,6 +215,22 @@ describe("federation options", () => {
   });
 });
 
+describe("the settings of a simulation", () => {
+  it("come with its inputs, and with those of no other run", async () => {
+    const inputsOf = async (runType: string) => {
+      const { runIds } = await world.control.startRuns({
+        fab: new Uint8Array([1]),
+        runType,
+        federationOptions: { "num-supernodes": { scalar: { case: "sint64", value: 3n } } },
+      });
+      const { token } = await world.anybody.requestToken({ runId: runIds[0] ?? 0n });
+      return world.app(parseToken(token)).pullAppInputs({});
+    };
+    expect((await inputsOf("simulation")).federationConfig).toMatchObject({ numSupernodes: 3 });
+    expect((await inputsOf("serverapp")).federationConfig).toBeUndefined();
+  });
+});
+
 describe("messages", () => {
   it("go to the node and back, once each way", async () => {
     const { runId, app } = await world.runningRun();
