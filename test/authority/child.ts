@@ -18,7 +18,17 @@ export function startChild<Told extends object, Heard>(
   file: string,
   ...args: readonly string[]
 ): Child<Told, Heard> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+  const child = forkChild<Told, Heard>(new URL(file, import.meta.url), ...args);
+  onTestFinished(child.kill);
+  return child;
+}
+
+/** Starts a file as a process of its own, for whoever kills it. */
+export function forkChild<Told extends object, Heard>(
+  file: URL,
+  ...args: readonly string[]
+): Child<Told, Heard> {
+  const child = fork(fileURLToPath(file), args, {
     execArgv: ["-C", "countersign-source"],
     serialization: "advanced",
   });
@@ -28,13 +38,12 @@ export function startChild<Told extends object, Heard>(
     child.kill("SIGKILL");
     await exited;
   }
-  onTestFinished(kill);
   return {
     tell: (message) => child.send(message),
     async hear() {
       const { value, done } = await messages.next();
       if (done) {
-        throw new Error(`${file} has ended`);
+        throw new Error(`${file.pathname} has ended`);
       }
       // What arrives is what the test's own process sends: its type is the test's claim.
       return value[0] as Heard;
