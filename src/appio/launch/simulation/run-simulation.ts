@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { PullAppInputsResponse } from "../../../../gen/flwr/proto/appio_pb.ts";
 import type { Fab } from "../../../../gen/flwr/proto/fab_pb.ts";
 import type { Run } from "../../../../gen/flwr/proto/run_pb.ts";
+import type { ConfigRecord } from "../../objects/config-record.ts";
 import type { ConfigValues } from "../../runtime/config-values.ts";
 import { assertInputs, serverAppWithContext } from "../../runtime/run-inputs.ts";
 import {
@@ -11,6 +14,7 @@ import {
   type StartedRun,
 } from "../../runtime/run-lifecycle.ts";
 import { type ServerAppOutcome, serverAppExitCodes } from "../../runtime/server-app-outcome.ts";
+import { federationOptionsOf } from "../../runtime/simulation-config.ts";
 import { SimulationIoConnection } from "../../runtime/simulation-io.ts";
 import { parseSimulationOptions, workersFor } from "../../runtime/simulation-options.ts";
 import { sleep as sleepByTimer } from "../../runtime/sleep.ts";
@@ -104,7 +108,7 @@ async function prepare(
   const parts = assertInputs(inputs);
   const { serverApp, clientAppUrl, config = {} } = await options.loadApps(parts.fab, parts.run);
   const { app, context } = serverAppWithContext({ app: serverApp, config }, parts);
-  const federationOptions = await connection.getFederationOptions(runId, { signal });
+  const federationOptions = await askForOptions(connection, runId, inputs, signal);
   const simulation = parseSimulationOptions(federationOptions);
 
   const pool = createWorkerPool({
@@ -136,5 +140,29 @@ async function closeWithin(
   await Promise.race([closing, sleepByTimer(graceMs, closed.signal)]);
   if (!closed.signal.aborted) {
     onLog?.("A worker thread blocks in native code and cannot be ended.");
+  }
+}
+
+/**
+ * Asks for the options that the run was created with. A SuperLink of Flower from
+ * 1.29 on has sent them with the inputs, and answers the question with an error
+ * that it has for everything.
+ */
+async function askForOptions(
+  connection: SimulationIoConnection,
+  runId: bigint,
+  { federationConfig }: PullAppInputsResponse,
+  signal: AbortSignal,
+): Promise<ConfigRecord> {
+  try {
+    return await connection.getFederationOptions(runId, { signal });
+  } catch (error) {
+    const isUnanswered =
+      error instanceof ConnectError &&
+      (error.code === Code.Unknown || error.code === Code.Unimplemented);
+    if (isUnanswered && federationConfig !== undefined) {
+      return federationOptionsOf(federationConfig);
+    }
+    throw error;
   }
 }

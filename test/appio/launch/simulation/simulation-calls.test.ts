@@ -147,6 +147,23 @@ test.each<[string, Partial<Handlers>, string]>([
   expect(finalStatuses(served)).toEqual([["finished", "failed", expect.stringContaining(details)]]);
 });
 
+test.each([Code.Unknown, Code.Unimplemented])(
+  "options that the server does not tell, with code %i, are those that it sent with the inputs",
+  async (code) => {
+    const served = serveRun({
+      pullAppInputs: () => ({
+        ...{ context: { runId, nodeId: 1n }, run: { runId }, fab: {} },
+        federationConfig: { numSupernodes: 4 },
+      }),
+      getFederationOptions: fail(code),
+    });
+    const { outcome } = run(served, async (grid) => {
+      expect(await grid.getNodeIds()).toHaveLength(4);
+    });
+    expect(await outcome).toMatchObject({ kind: "completed" });
+  },
+);
+
 test.each<[string, Partial<Handlers>]>([
   ["the options", { getFederationOptions: fail(Code.PermissionDenied) }],
   ["the outputs", { pushAppOutputs: fail(Code.PermissionDenied) }],
