@@ -25,6 +25,7 @@ import { startSubprocess } from "./subprocess.ts";
 
 interface SuperNodeCommandOptions extends ListenerCommandOptions, LauncherKeyOptions {
   readonly superlink: string;
+  readonly insecure?: boolean;
   readonly authSupernodePrivateKey?: string;
   readonly port: number;
   readonly nodeConfig?: ConfigValues;
@@ -54,6 +55,10 @@ export function superNodeCommand(): Command {
   command.option(
     "--auth-supernode-private-key <file>",
     "the node's private key, which the SuperLink knows (PEM or OpenSSH; default: a new one)",
+  );
+  command.option(
+    "--insecure",
+    "reach a SuperLink on another machine without TLS: who reads a signature on the way can act as this node for 305 s",
   );
   return addLauncherKeyOptions(addListenerOptions(command))
     .addOption(
@@ -120,6 +125,7 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
     onLog: (line) => process.stderr.write(`${line}\n`),
     signal: lifetime.signal,
     ...listener,
+    allowPlaintext: options.insecure ?? false,
     ...(privateKey === undefined ? {} : { privateKey }),
     ...(superExecAuth === undefined ? {} : { superExecAuth }),
     ...(nodeConfig === undefined ? {} : { nodeConfig }),

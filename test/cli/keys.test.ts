@@ -136,3 +136,10 @@ ${launcher.pem.replaceAll(/^/gm, "      ")}
     }
   });
 });
+
+test("a SuperNode's signatures are not sent in plaintext to another machine", async () => {
+  const elsewhere = ["supernode", "--superlink", "http://192.0.2.1:9092", ...anyPort];
+  const { code, stdout, stderr } = await run([...elsewhere, "--isolation", "process"]);
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr).toContain("sends in plaintext to http://192.0.2.1:9092");
+});
