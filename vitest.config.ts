@@ -53,7 +53,8 @@ if (findPostgresBinaries() !== undefined) {
 }
 
 export default defineConfig({
-  resolve: { conditions: ["countersign-source"] },
+  // The paths are for apps under examples/, packages of their own that import this one by its name.
+  resolve: { conditions: ["countersign-source"], tsconfigPaths: true },
   ssr: { resolve: { conditions: ["countersign-source"] } },
   test: {
     reporters: ["default", "./tools/closing-line.ts"],
