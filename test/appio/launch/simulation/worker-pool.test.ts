@@ -19,7 +19,8 @@ interface ScriptedThread extends WorkerThread {
   isStopped(): boolean;
 }
 
-function createThread(): ScriptedThread {
+/** @param blocks Whether it cannot be stopped, as one in native code. */
+function createThread(blocks = false): ScriptedThread {
   const tasks: string[] = [];
   const exit = Promise.withResolvers<void>();
   let answering = Promise.withResolvers<WorkerAnswer>();
@@ -35,7 +36,7 @@ function createThread(): ScriptedThread {
     },
     stop() {
       isStopped = true;
-      exit.resolve();
+      if (!blocks) exit.resolve();
       return ended;
     },
     exited: exit.promise,
@@ -46,12 +47,12 @@ function createThread(): ScriptedThread {
   };
 }
 
-function createWorld(size: number) {
+function createWorld(size: number, blocks = false) {
   const threads: ScriptedThread[] = [];
   const pool = createWorkerPool({
     size,
     startThread() {
-      const thread = createThread();
+      const thread = createThread(blocks);
       threads.push(thread);
       return thread;
     },
@@ -150,6 +151,24 @@ test("a message that is given up while it is worked on: its thread is stopped an
   expect(tasksOf(threads)).toEqual([["a"], ["b"]]);
   threads[1]?.reply();
   await second;
+});
+
+test("a thread that cannot be stopped keeps neither its message nor others waiting, but the close", async () => {
+  const { pool, threads, answer } = createWorld(1, true);
+  const giveUp = new AbortController();
+  const [first, second] = [answer("a", giveUp.signal), answer("b")];
+  await settled();
+  giveUp.abort(new Error("given up"));
+  await expect(first).rejects.toThrow("given up");
+  await settled();
+  expect(tasksOf(threads)).toEqual([["a"], ["b"]]);
+  threads[1]?.reply();
+  await second;
+  const closed = pool.close();
+  threads[1]?.exit();
+  expect(await Promise.race([closed, settled().then(() => "still open")])).toBe("still open");
+  threads[0]?.exit();
+  await closed;
 });
 
 test("a message that is given up before is not even queued", async () => {
