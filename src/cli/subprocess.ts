@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { databaseSecretVariables } from "./database.ts";
+import { operatorTokenVariable } from "./operator-token.ts";
 import { selfCommand } from "./self.ts";
 
 /** How long a command that was told to stop may take, in milliseconds, before it is killed. */
@@ -15,11 +17,15 @@ export interface Subprocess {
 
 /**
  * Starts a command of this program whose output goes where this process's goes. The child must watch its stdin
- * (`--watch-stdin`): it then ends with this process, however this process ends.
+ * (`--watch-stdin`): it then ends with this process, however this process ends. It has this process's environment,
+ * but for the secrets.
  */
 export function startSubprocess(parameters: readonly string[]): Subprocess {
   const { command, args } = selfCommand([...parameters, "--watch-stdin"]);
-  const child = spawn(command, args, { stdio: ["pipe", "inherit", "inherit"] });
+  const child = spawn(command, args, {
+    stdio: ["pipe", "inherit", "inherit"],
+    env: withoutSecrets(process.env),
+  });
   child.stdin.on("error", () => {});
   const ended = once(child, "exit").then(
     ([code, signal]) => `${parameters[0]} ended with ${signal ?? `code ${code}`}`,
@@ -35,4 +41,10 @@ export function startSubprocess(parameters: readonly string[]): Subprocess {
       clearTimeout(kill);
     },
   };
+}
+
+/** Apps inherit what their SuperExec has, and may be anybody's: the SuperLink's own secrets end here. */
+function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const secret = new Set([...databaseSecretVariables, operatorTokenVariable]);
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.has(name)));
 }

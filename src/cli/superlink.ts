@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { databaseVariable, openDatabase } from "./database.ts";
 import { CommandError } from "./exit-code.ts";
 import { readPublicKeyFile } from "./key-files.ts";
 import {
@@ -31,7 +32,14 @@ interface SuperLinkCommandOptions extends LauncherKeyOptions {
 export function superLinkCommand(): Command {
   const command = new Command("superlink")
     .description("Serve ServerAppIo to apps, Fleet to SuperNodes and Control to the operator.")
-    .requiredOption("--database <path>", "SQLite file with all state, or :memory:")
+    .addOption(
+      new Option(
+        "--database <place>",
+        "all state: a SQLite file, :memory:, or postgres://host/name, which several SuperLinks may share",
+      )
+        .env(databaseVariable)
+        .makeOptionMandatory(),
+    )
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .addOption(
       new Option("--port <port>", "port of ServerAppIo").argParser(parsePort).default(9091),
@@ -99,7 +107,10 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     env: process.env,
   });
   const superLink = await startSuperLink({
-    databasePath: options.database,
+    database: await openDatabase({
+      place: options.database,
+      isArgument: command.getOptionValueSource("database") === "cli",
+    }),
     operatorToken: operator.token,
     host: options.host,
     serverAppIoPort: options.port,
