@@ -98,6 +98,19 @@ export class Flower implements AsyncDisposable {
     return { ...running, serverAppIo, fleet, control };
   }
 
+  /** Starts a `flower-superlink` all of whose runs are simulations. */
+  async startSimulationSuperLink(): Promise<Omit<FlowerSuperLink, "fleet">> {
+    const running = this.#start("flower-superlink", [
+      ...["--insecure", "--isolation", "process", "--simulation"],
+      ...["--serverappio-api-address", "127.0.0.1:0", "--control-api-address", "127.0.0.1:0"],
+    ]);
+    const [serverAppIo, control] = await Promise.all([
+      running.output.find(/ServerAppIo API.* on (\S+)/),
+      running.output.find(/Control API.* on (\S+)/),
+    ]);
+    return { ...running, serverAppIo, control };
+  }
+
   /** Builds the bundle of the echo app with `flwr build`; returns its path. */
   async buildBundle(): Promise<string> {
     await this.run("flwr", "build", "--app", echoApp);
@@ -108,8 +121,9 @@ export class Flower implements AsyncDisposable {
 
   /** Starts a run of the echo app with `flwr run`, and lets {@link run} reach its SuperLink as `here`. */
   async startRun(
-    { control }: FlowerSuperLink,
+    { control }: Pick<FlowerSuperLink, "control">,
     config: Readonly<Record<string, string | number>> = {},
+    ...options: readonly string[]
   ): Promise<string> {
     const connection = ["[superlink.here]", `address = "${control}"`, "insecure = true", ""];
     await writeFile(join(this.#home, "config.toml"), connection.join("\n"));
@@ -119,6 +133,7 @@ export class Flower implements AsyncDisposable {
     const stdout = await this.run(
       ...(["flwr", "run", echoApp, "here", "--format", "json"] as const),
       ...(settings.length === 0 ? [] : ["--run-config", settings.join(" ")]),
+      ...options,
     );
     const runId = /"run-id": "(\d+)"/.exec(stdout)?.[1];
     if (runId === undefined) throw new Error(`flwr run has started nothing: ${stdout}`);

@@ -68,12 +68,12 @@ export function openEchoExec(pluginType: PluginType, appIo: string): EchoExec {
     signal: stopping.signal,
     onEvent: ({ kind, ...event }) =>
       output.add(`${kind} ${"reason" in event ? event.reason : `run ${event.runId}`}`),
-    launch: ({ address, token }) =>
+    launch: ({ appType, address, token }) =>
       spawnWithToken({
         token,
         command: {
           command: process.execPath,
-          args: ["-C", "countersign-source", appProcess, pluginType, "--address", address],
+          args: ["-C", "countersign-source", appProcess, appType, "--address", address],
         },
         onLine: ({ text }) => output.add(text),
       }),
@@ -92,9 +92,10 @@ export async function startRun(
   superLink: SuperLink,
   bundleFile: string,
   config: Readonly<Record<string, string | number>> = {},
+  ...options: readonly string[]
 ): Promise<bigint> {
   const settings = Object.entries(config).map(([key, value]) => `--run-config=${key}=${value}`);
-  return BigInt(await operate(superLink, "run", bundleFile, ...settings));
+  return BigInt(await operate(superLink, "run", bundleFile, ...settings, ...options));
 }
 
 /** Stops a run of our SuperLink with `countersign stop`. */
@@ -121,6 +122,11 @@ export async function finished(
     if (run.status?.status === "finished") return run.status;
     await delay(200);
   }
+}
+
+/** Waits until a text is in a run's log. */
+export async function logged({ state }: SuperLink, runId: bigint, text: string): Promise<void> {
+  while (!(await state.logs.after(runId, 0)).text.includes(text)) await delay(200);
 }
 
 /** The lines of JSON in a run's log: what the echo apps report. */

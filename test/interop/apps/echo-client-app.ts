@@ -10,13 +10,15 @@ import {
 } from "countersign/appio";
 
 /** The ClientApp in TypeScript: does what echo-app/echo_app/client_app.py does. */
-export const echoClientApp = new ClientApp()
+export default new ClientApp()
   .train((message, context) => {
     const { content } = message;
     const arrays = content.getArrayRecord("arrays");
     const seen = new ConfigRecord();
     for (const [key, array] of arrays) seen.set(key, sha256(array.toBytes()));
-    seen.set("node", text(context.nodeConfig.name));
+    const { name, "partition-id": partition } = context.nodeConfig;
+    // A virtual node of a simulation has no name, but a number.
+    seen.set("node", String(name ?? partition));
     seen.set("greeting", text(context.runConfig.greeting));
     const calls = countCalls(context);
     return message.reply(

@@ -17,7 +17,7 @@ const bigElements = (5 * 1024 * 1024) / 4;
 const replyTimeoutMs = 120_000;
 
 /** The ServerApp in TypeScript: does what echo-app/echo_app/server_app.py does. */
-export const echoServerApp = new ServerApp().main(async (grid, { runConfig }, { signal }) => {
+export default new ServerApp().main(async (grid, { runConfig }, { signal }) => {
   if (runConfig.mode === "wait") {
     console.log("waiting");
     for (;;) {

@@ -18,7 +18,9 @@ def train(message: Message, context: Context) -> Message:
     seen = ConfigRecord(
         {key: hashlib.sha256(array.data).hexdigest() for key, array in arrays.items()}
     )
-    seen["node"] = str(context.node_config["name"])
+    node_config = context.node_config
+    # A virtual node of a simulation has no name, but a number.
+    seen["node"] = str(node_config.get("name", node_config.get("partition-id")))
     seen["greeting"] = str(context.run_config["greeting"])
     reversed_arrays = ArrayRecord([np.ascontiguousarray(arrays["big"].numpy()[::-1])])
     return Message(
