@@ -1,5 +1,6 @@
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type LocatedTransport, transportTo } from "../client/located-transport.ts";
+import { lostConnectionIsUnavailable } from "./lost-connection.ts";
 
 /** A gRPC connection of a process of ours. */
 export interface GrpcConnection {
@@ -21,14 +22,17 @@ export interface GrpcConnectionOptions {
  */
 const maxSessionMemory = 1_024;
 
-/** Connects to a server over gRPC when the first call is made, and again when the connection was lost. */
+/** Connects to a server over gRPC when the first call is made, and again when the connection was lost, which calls fail with as Unavailable. */
 export function openGrpc(
   baseUrl: string,
   { allowPlaintext = false }: GrpcConnectionOptions = {},
 ): GrpcConnection {
   const sessionManager = new Http2SessionManager(baseUrl, undefined, { maxSessionMemory });
   return {
-    transport: transportTo(createGrpcTransport, { baseUrl, sessionManager, allowPlaintext }),
+    transport: transportTo(createGrpcTransport, {
+      ...{ baseUrl, sessionManager, allowPlaintext },
+      interceptors: [lostConnectionIsUnavailable],
+    }),
     close: () => sessionManager.abort(),
   };
 }

@@ -1,0 +1,53 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+
+/** Node's codes of a connection that broke while it was in use. */
+const lost: ReadonlySet<string> = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ERR_HTTP2_INVALID_SESSION",
+  "ERR_HTTP2_INVALID_STREAM",
+  "ERR_HTTP2_STREAM_CANCEL",
+  "ERR_STREAM_DESTROYED",
+  "ERR_STREAM_PREMATURE_CLOSE",
+]);
+
+/** What connect says of a stream that went with its connection, and of one that the server cancelled. */
+const cancelledStream = /^http\/2 stream closed with error code CANCEL\b/;
+
+/**
+ * Calls a connection that was lost by gRPC's name for it, Unavailable, on which
+ * clients try again. To connect-node it looks as if the call had been aborted or
+ * cancelled, by whomever. A call that its own caller cancelled stays so.
+ */
+export const lostConnectionIsUnavailable: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (reason) {
+    if (!request.signal.aborted && isLostConnection(reason)) {
+      const text = `The connection was lost: ${ConnectError.from(reason).rawMessage}`;
+      throw new ConnectError(text, Code.Unavailable, undefined, undefined, reason);
+    }
+    throw reason;
+  }
+};
+
+function isLostConnection(reason: unknown): boolean {
+  const error = ConnectError.from(reason);
+  return (
+    (error.code === Code.Canceled && cancelledStream.test(error.rawMessage)) ||
+    causesOf(error).some((cause) => "code" in cause && isLost(cause.code))
+  );
+}
+
+function isLost(code: unknown): boolean {
+  return typeof code === "string" && lost.has(code);
+}
+
+/** An error's causes, from the nearest on; a few are enough, and a circle ends too. */
+function causesOf(error: Error): Error[] {
+  const causes: Error[] = [];
+  for (let cause = error.cause; cause instanceof Error && causes.length < 5; cause = cause.cause) {
+    causes.push(cause);
+  }
+  return causes;
+}
