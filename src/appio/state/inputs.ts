@@ -8,11 +8,11 @@ import { ConfigRecordSchema } from "../../../gen/flwr/proto/recorddict_pb.ts";
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { ConfigRecord } from "../objects/config-record.ts";
-import { simulationConfigOf } from "../runtime/simulation-config.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { readLargeBytes } from "./large-bytes.ts";
 import { notRunning, runningRun } from "./liveness.ts";
 import { toRun } from "./run-record.ts";
+import { simulationConfigOf } from "./simulation-config.ts";
 import type { StateTables } from "./tables.ts";
 import { transact } from "./transact.ts";
 

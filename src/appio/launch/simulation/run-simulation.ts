@@ -14,10 +14,10 @@ import {
   type StartedRun,
 } from "../../runtime/run-lifecycle.ts";
 import { type ServerAppOutcome, serverAppExitCodes } from "../../runtime/server-app-outcome.ts";
-import { federationOptionsOf } from "../../runtime/simulation-config.ts";
 import { SimulationIoConnection } from "../../runtime/simulation-io.ts";
 import { parseSimulationOptions, workersFor } from "../../runtime/simulation-options.ts";
 import { sleep as sleepByTimer } from "../../runtime/sleep.ts";
+import { federationOptionsOf } from "../../state/simulation-config.ts";
 import { SimulationGrid } from "./simulation-grid.ts";
 import { createVirtualNodes } from "./virtual-nodes.ts";
 import { createWorkerPool, type WorkerPool } from "./worker-pool.ts";

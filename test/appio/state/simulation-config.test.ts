@@ -5,7 +5,7 @@ import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
 import {
   federationOptionsOf,
   simulationConfigOf,
-} from "../../../src/appio/runtime/simulation-config.ts";
+} from "../../../src/appio/state/simulation-config.ts";
 
 const options = new ConfigRecord({
   "num-supernodes": 3n,
