@@ -20,11 +20,10 @@ export interface Task {
   readonly learningRate: number;
 }
 
+const bundle = packBundle(fileURLToPath(new URL("../../examples/browser/app", import.meta.url)));
+
 /** A SuperLink and one SuperNode, on which nothing launches ClientApps. */
 export async function startFederation(options: Partial<SuperNodeOptions>) {
-  const bundle = await packBundle(
-    fileURLToPath(new URL("../../examples/browser/app", import.meta.url)),
-  );
   const superLink = await startSuperLink({
     databasePath: ":memory:",
     operatorToken: parseToken("operator"),
@@ -39,7 +38,7 @@ export async function startFederation(options: Partial<SuperNodeOptions>) {
 
   /** Runs a ServerApp that sends the node one message; its replies are those that the ServerApp has counted. */
   async function startRun(task: Task) {
-    const [runId = 0n] = await superLink.state.runs.create({ fab: bundle });
+    const [runId = 0n] = await superLink.state.runs.create({ fab: await bundle });
     const token = await superLink.state.runs.claim(runId);
     if (token === undefined) throw new Error("the run was claimed already");
     const appIo = openGrpc(superLink.serverAppIoUrl);

@@ -5,12 +5,13 @@ export interface TabOptions {
   readonly origin: string;
   readonly node: string;
   readonly seed?: number;
+  /** Default: 20, so that the page looks for messages every 50 ms. */
   readonly pace?: number;
 }
 
 /** Opens the example's page, and records what it says and asks. */
 export async function openTab(context: BrowserContext, options: TabOptions) {
-  const { origin, ...given } = options;
+  const { origin, ...given } = { pace: 20, ...options };
   const page = await context.newPage();
   const said: string[] = [];
   const requests: Request[] = [];
