@@ -51,34 +51,43 @@ export function startWorkerThread(options: WorkerThreadOptions): WorkerThread {
   });
   worker.stdout.on("data", (part) => process.stdout.write(part));
   worker.stderr.on("data", (part) => process.stderr.write(part));
-  let failure: WorkerEndedError | undefined;
+  let cause: string | undefined;
   worker.on("error", (error) => {
-    failure = new WorkerEndedError(`The ClientApp's thread failed: ${textOfThrown(error)}`);
+    cause = `The ClientApp's thread failed: ${textOfThrown(error)}`;
   });
-  const failed = new Promise<WorkerEndedError>((resolve) => {
+  // Not a race with a promise of the thread's end: that would keep every answer for as long as the thread lives.
+  let asked: PromiseWithResolvers<WorkerAnswer> | undefined;
+  let end: WorkerEndedError | undefined;
+  port.on("message", (answer: WorkerAnswer) => asked?.resolve(answer));
+  const exited = new Promise<void>((resolve) => {
     worker.once("exit", (code) => {
+      end = new WorkerEndedError(cause ?? `The ClientApp's thread exited with code ${code}.`);
+      asked?.reject(end);
       port.close();
-      resolve(failure ?? new WorkerEndedError(`The ClientApp's thread exited with code ${code}.`));
+      resolve();
     });
   });
   const drained = [finished(worker.stdout), finished(worker.stderr)];
-  const ended = Promise.allSettled([failed, ...drained]).then(() => {});
+  const ended = Promise.allSettled([exited, ...drained]).then(() => {});
 
   return {
     async answer(task) {
-      const answered = new Promise<WorkerAnswer>((resolve) => port.once("message", resolve));
-      port.postMessage(task, [task.packet.buffer]);
-      const first = await Promise.race([answered, failed]);
-      if (first instanceof WorkerEndedError) {
-        throw first;
+      if (end !== undefined) {
+        throw end;
       }
-      return first;
+      asked = Promise.withResolvers();
+      port.postMessage(task, [task.packet.buffer]);
+      try {
+        return await asked.promise;
+      } finally {
+        asked = undefined;
+      }
     },
     async stop() {
       await worker.terminate();
       await ended;
     },
-    exited: failed.then(() => {}),
+    exited,
     ended,
   };
 }
