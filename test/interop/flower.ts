@@ -18,6 +18,9 @@ const echoApp = fileURLToPath(new URL("echo-app", import.meta.url));
 /** Whether Flower is installed; tests against it are skipped otherwise. */
 export const hasFlower = inject("flowerCommands") !== undefined;
 
+/** What came of a script's calls, by name of the case. */
+export type Outcomes = Readonly<Record<string, unknown>>;
+
 /** A process of Flower's, with those that it starts. It is stopped with its {@link Flower}. */
 export interface FlowerProcess {
   /** Stops it before. */
@@ -149,6 +152,12 @@ export class Flower implements AsyncDisposable {
   /** The log of a run so far, as `flwr log` tells it. */
   logOf(runId: string): Promise<string> {
     return this.run("flwr", "log", runId, "here", "--show");
+  }
+
+  /** Runs a script of `python/` in Flower's environment; returns the JSON object that it prints. */
+  async probe(script: string, ...args: readonly string[]): Promise<Outcomes> {
+    const path = fileURLToPath(new URL(`python/${script}`, import.meta.url));
+    return JSON.parse(await this.run("python", path, ...args));
   }
 
   /** Runs a command to its end; returns what it wrote to stdout. */
