@@ -6,9 +6,7 @@ import {
   objectsOf,
   treeOf,
 } from "../../objects/deflate.ts";
-import { inflateMessage } from "../../objects/inflate.ts";
 import { Message } from "../../objects/message.ts";
-import { messageErrorCodes } from "../../objects/message-error.ts";
 import type { CreateSha256 } from "../../objects/object-id.ts";
 import { RecordDict } from "../../objects/record-dict.ts";
 import { addressInstruction } from "../../runtime/address-instruction.ts";
@@ -19,8 +17,8 @@ import type {
 } from "../../runtime/server-app-grid.ts";
 import type { Sleep } from "../../runtime/sleep.ts";
 import { textOfThrown } from "../../runtime/thrown-text.ts";
-import { makeErrorReply } from "../../state/error-reply.ts";
 import { checkInstructions } from "../../state/message-rules.ts";
+import { crashReply, unavailableReply } from "./error-replies.ts";
 import { type PieceContents, packMessage, unpackMessage } from "./message-packet.ts";
 import { sleepUntil } from "./sleep-until.ts";
 import type { VirtualNode } from "./virtual-nodes.ts";
@@ -217,17 +215,4 @@ function copyOf(message: DeflatedObject, copies: Map<string, Uint8Array>): Piece
 /** What a message is remembered by: its content is in the copies, as long as it is needed. */
 function withoutContent({ metadata }: Message): Message {
   return new Message(metadata, { content: new RecordDict() });
-}
-
-/** Stands for the reply of a node whose worker thread has ended. */
-function crashReply(message: Message, reason: string, now: () => number): Message {
-  const error = { code: messageErrorCodes.clientAppCrashed, reason };
-  const reply = message.replyWithError(error, { now });
-  return reply.withMetadata({ messageId: deflate(reply).id });
-}
-
-/** Stands for a reply that will never come: the one that a SuperLink makes. */
-function unavailableReply(instructionId: string, nowMs: number): Message {
-  const reply = makeErrorReply("messageUnavailable", instructionId, undefined, nowMs);
-  return inflateMessage(reply.messageId, new Map([[reply.messageId, reply.content]]));
 }
