@@ -5,11 +5,15 @@ import type { BrowserOptions } from "../serve/browsers.ts";
 import type { ServeTls } from "../serve/listener.ts";
 import { CommandError, exitCode } from "./exit-code.ts";
 
-/** What {@link addListenerOptions} adds to a command that has `--host`. */
-export interface ListenerCommandOptions {
-  readonly host: string;
+/** What {@link addTlsOptions} adds to a command. */
+export interface TlsCommandOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+}
+
+/** What {@link addListenerOptions} adds to a command that has `--host`. */
+export interface ListenerCommandOptions extends TlsCommandOptions {
+  readonly host: string;
   readonly browserOrigin?: readonly string[];
   readonly browserHost?: readonly string[];
 }
@@ -20,11 +24,20 @@ export interface ListenerSettings {
   readonly browsers?: BrowserOptions;
 }
 
+/**
+ * Adds the options of TLS.
+ *
+ * @param certificate what the certificate is for, as the help tells it
+ */
+export function addTlsOptions(command: Command, certificate: string): Command {
+  return command
+    .option("--tls-cert <file>", certificate)
+    .option("--tls-key <file>", "the certificate's private key in PEM");
+}
+
 /** Adds the options of a listener: TLS, and which web pages may call. */
 export function addListenerOptions(command: Command): Command {
-  return command
-    .option("--tls-cert <file>", "certificate in PEM, which has to be valid for --host too")
-    .option("--tls-key <file>", "the certificate's private key in PEM")
+  return addTlsOptions(command, "certificate in PEM, which has to be valid for --host too")
     .option(
       "--browser-origin <origin>",
       "origin whose web pages may call, such as https://app.example.com; may be repeated",
@@ -38,6 +51,24 @@ export function addListenerOptions(command: Command): Command {
 }
 
 /**
+ * Reads the certificate and its key; nothing when neither is named.
+ *
+ * @throws CommanderError when one of them lacks the other, as for a wrong command line
+ * @throws CommandError when a file cannot be read
+ */
+export async function readTlsOptions(
+  { tlsCert, tlsKey }: TlsCommandOptions,
+  command: Command,
+): Promise<Pick<ListenerSettings, "tls">> {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    wrongUsage(command, "--tls-cert and --tls-key need each other");
+  }
+  return tlsCert === undefined || tlsKey === undefined
+    ? {}
+    : { tls: { cert: await read(tlsCert), key: await read(tlsKey) } };
+}
+
+/**
  * Reads what the options of a listener name.
  *
  * @throws CommanderError when one of them lacks another, as for a wrong command line
@@ -47,18 +78,14 @@ export async function readListenerOptions(
   options: ListenerCommandOptions,
   command: Command,
 ): Promise<ListenerSettings> {
-  const { tlsCert, tlsKey, browserOrigin: origins, browserHost } = options;
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    wrongUsage(command, "--tls-cert and --tls-key need each other");
-  }
+  const { browserOrigin: origins, browserHost } = options;
+  const tls = await readTlsOptions(options, command);
   if (origins === undefined && browserHost !== undefined) {
     wrongUsage(command, "--browser-host needs --browser-origin");
   }
   const hosts = browserHost ?? [hostOf(options.host)];
   return {
-    ...(tlsCert === undefined || tlsKey === undefined
-      ? {}
-      : { tls: { cert: await read(tlsCert), key: await read(tlsKey) } }),
+    ...tls,
     ...(origins === undefined ? {} : { browsers: { origins, hosts } }),
   };
 }

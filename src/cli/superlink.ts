@@ -8,12 +8,13 @@ import {
   readLauncherKeys,
 } from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
+import { addTlsOptions, readTlsOptions, type TlsCommandOptions } from "./listener-options.ts";
 import { readOrCreateOperatorToken } from "./operator-token.ts";
 import { printJson } from "./output.ts";
 import { parseMilliseconds, parsePort } from "./parameters.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperLinkCommandOptions extends LauncherKeyOptions {
+interface SuperLinkCommandOptions extends LauncherKeyOptions, TlsCommandOptions {
   readonly database: string;
   readonly host: string;
   readonly port: number;
@@ -91,11 +92,13 @@ export function superLinkCommand(): Command {
       "public keys of the SuperNodes that may join (default: a node with any key registers itself)",
     )
     .option("--watch-stdin", "stop when stdin ends: whoever started this is gone");
+  addTlsOptions(command, "certificate in PEM for Fleet and Control; ServerAppIo stays plaintext");
   return addLauncherKeyOptions(command).action(runSuperLink);
 }
 
 async function runSuperLink(options: SuperLinkCommandOptions, command: Command): Promise<void> {
   const { superExecAuth, parameters } = await readLauncherKeys(options, command);
+  const tls = await readTlsOptions(options, command);
   const superNodeKeys =
     options.supernodeKeys === undefined
       ? undefined
@@ -116,6 +119,7 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     serverAppIoPort: options.port,
     fleetPort: options.fleetPort,
     controlPort: options.controlPort,
+    ...tls,
     ...(superNodeKeys === undefined ? {} : { superNodeKeys }),
     ...(superExecAuth === undefined ? {} : { superExecAuth }),
     ...(options.logPollMs === undefined ? {} : { logPollMs: options.logPollMs }),

@@ -84,6 +84,34 @@ describe("a SuperNode started with --tls-cert and --browser-origin", () => {
   });
 });
 
+test("a SuperLink started with --tls-cert speaks TLS to nodes and the operator", async () => {
+  const started = start([
+    ...["superlink", "--database", ":memory:", "--isolation", "process"],
+    ...["--port", "0", "--fleet-port", "0", "--control-port", "0"],
+    ...["--operator-token-file", join(directory, "operator-token")],
+    ...["--tls-cert", join(directory, "cert.pem"), "--tls-key", join(directory, "key.pem")],
+  ]);
+  const { serverAppIoUrl, fleetUrl, controlUrl } = await started.event("ready");
+  expect(serverAppIoUrl).toMatch(/^http:/);
+  expect(fleetUrl).toMatch(/^https:/);
+  const parameters = ["ls", "--json", "--superlink", String(controlUrl)];
+  const operator = ["--operator-token-file", join(directory, "operator-token")];
+  const listed = await run([...parameters, ...operator], {
+    NODE_EXTRA_CA_CERTS: join(directory, "cert.pem"),
+  });
+  expect(listed).toEqual({ code: 0, stdout: "", stderr: "" });
+  started.child.kill("SIGTERM");
+  await started.ended;
+});
+
+test("a SuperLink's --tls-cert needs --tls-key", async () => {
+  const { code, stderr } = await run(["superlink", "--database", ":memory:", "--tls-cert", "c"]);
+  expect([code, stderr]).toEqual([
+    2,
+    "error: --tls-cert and --tls-key need each other\n(try --help)\n",
+  ]);
+});
+
 test.each([
   [["--tls-cert", "cert.pem"], "--tls-cert and --tls-key need each other"],
   [["--tls-key", "key.pem"], "--tls-cert and --tls-key need each other"],

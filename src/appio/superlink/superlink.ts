@@ -4,6 +4,7 @@ import { openSqlite } from "../../authority/sqlite.ts";
 import type { DecisionCount, DecisionEvent } from "../../guard/decisions.ts";
 import { digestToken, type Token } from "../../policy/token.ts";
 import { refusal } from "../../policy/verifier.ts";
+import type { ServeTls } from "../../serve/listener.ts";
 import { type Server, serve } from "../../serve/serve.ts";
 import { readPublicKey } from "../credentials/public-key.ts";
 import { createSuperExecVerifier, type SuperExecAuth } from "../credentials/super-exec-verifier.ts";
@@ -41,6 +42,11 @@ export interface SuperLinkOptions {
    * claim a pending run.
    */
   readonly superExecAuth?: SuperExecAuth;
+  /**
+   * Certificate and key for TLS on Fleet and Control. ServerAppIo stays plaintext,
+   * as Flower's: its app processes speak nothing else. Default: plaintext.
+   */
+  readonly tls?: ServeTls;
   /** Address to listen on. Default: `127.0.0.1`. */
   readonly host?: string;
   /** Port of ServerAppIo, 0 for any free one. Default: 9091. */
@@ -63,9 +69,9 @@ export interface SuperLinkOptions {
 export interface SuperLink extends AsyncDisposable {
   /** Base URL of ServerAppIo, such as `http://127.0.0.1:9091`. */
   readonly serverAppIoUrl: string;
-  /** Base URL of Fleet. */
+  /** Base URL of Fleet: `https:` with {@link SuperLinkOptions.tls}. */
   readonly fleetUrl: string;
-  /** Base URL of the operator's Control service. */
+  /** Base URL of the operator's Control service: `https:` with {@link SuperLinkOptions.tls}. */
   readonly controlUrl: string;
   /** The state behind the services. */
   readonly state: LinkState;
@@ -110,6 +116,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
       ...(options.host === undefined ? {} : { host: options.host }),
       ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),
     };
+    const remote = { ...shared, ...(options.tls === undefined ? {} : { tls: options.tls }) };
     const serverAppIoServer = {
       ...shared,
       port: options.serverAppIoPort ?? 9091,
@@ -131,7 +138,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
           });
     servers.push(serverAppIo);
     const fleet = await serve({
-      ...shared,
+      ...remote,
       services: [
         fleetService(state, { maxInlineBytes, selfRegistration: knownKeys === undefined }),
       ],
@@ -145,7 +152,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     });
     servers.push(fleet);
     const control = await serve({
-      ...shared,
+      ...remote,
       services: [controlService(state, { counters, logPollMs, shutdownSignal: stopping.signal })],
       verifiers: { operatorToken: operatorVerifier(options.operatorToken) },
       port: options.controlPort ?? 9093,

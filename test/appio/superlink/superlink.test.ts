@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { generate } from "selfsigned";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServerAppIo } from "../../../gen/flwr/proto/serverappio_pb.ts";
-import { serverAppIoPolicy } from "../../../src/appio/policy.ts";
+import { controlPolicy, serverAppIoPolicy } from "../../../src/appio/policy.ts";
 import { type SuperLinkOptions, startSuperLink } from "../../../src/appio/superlink/superlink.ts";
 import { openSqlite } from "../../../src/authority/sqlite.ts";
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
@@ -52,6 +53,31 @@ describe("a SuperLink", () => {
     });
     expect((await app.pullAppInputs({})).run?.runId).toBe(runId);
     expect((await link.state.logs.after(runId, 0)).text).toBe("before");
+  });
+
+  it("speaks TLS on Fleet and Control, and plaintext on ServerAppIo, whose apps know nothing else", async () => {
+    const made = await generate([{ name: "commonName", value: "127.0.0.1" }], {
+      keyType: "ec",
+      algorithm: "sha256",
+      extensions: [{ name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] }],
+    });
+    await using link = await startSuperLink({
+      ...options(),
+      tls: { cert: made.cert, key: made.private },
+    });
+    const protocols = [link.serverAppIoUrl, link.fleetUrl, link.controlUrl].map(
+      (url) => new URL(url).protocol,
+    );
+    expect(protocols).toEqual(["http:", "https:", "https:"]);
+    const [runId = 0n] = await link.state.runs.create({ fab: new Uint8Array([1]) });
+    const listRuns = (nodeOptions: object) =>
+      createAuthenticatedClient(
+        controlPolicy,
+        transportTo(createGrpcTransport, { baseUrl: link.controlUrl, nodeOptions }),
+        { operatorToken: operator },
+      ).listRuns({});
+    expect((await listRuns({ ca: made.cert })).runs).toMatchObject([{ runId }]);
+    await expect(listRuns({}), "a certificate that nobody vouches for").rejects.toThrow();
   });
 
   it("keeps no token in its file", async () => {
