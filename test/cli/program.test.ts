@@ -5,7 +5,7 @@ describe("a wrong command line exits with 2 and does nothing", () => {
   test.each([
     [["nonsense"], "error: unknown command 'nonsense'"],
     [["run"], "error: missing required argument 'bundle'"],
-    [["superlink"], "error: required option '--database <path>' not specified"],
+    [["superlink"], "error: required option '--database <place>' not specified"],
     [["superexec", "other"], "Allowed choices are serverapp, clientapp."],
     [["log", "abc"], "Expected a run id: a whole number."],
     [["run", "x.tgz", "--count", "0"], "Expected a whole number from 1 to 10000."],
