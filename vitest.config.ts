@@ -14,6 +14,10 @@ const postgresSuites = [
   ...postgresOnly,
 ];
 
+/** What takes minutes is left to `npm run test:replicas`. */
+const long =
+  process.env.REPLICA_ROUNDS === undefined ? ["test/postgres/replicas/kill.test.ts"] : [];
+
 const projects: TestProjectInlineConfiguration[] = [
   {
     extends: true,
@@ -37,6 +41,7 @@ if (findPostgresBinaries() !== undefined) {
     test: {
       name: "postgres",
       include: postgresSuites,
+      exclude: long,
       globalSetup: "test/postgres/global-setup.ts",
       provide: { store: "postgres", postgresHost: "" },
     },
