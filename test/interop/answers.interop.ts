@@ -71,11 +71,9 @@ describe.skipIf(!hasFlower)("to calls that Flower's own clients do not make", ()
     flower = opened.use(await Flower.open());
     ours = opened.use(await openSuperLink());
     flowers = await flower.startSuperLink();
+    await flower.connectTo(flowers);
     const bundle = await flower.buildBundle();
-    startRunAtBoth = async () => [
-      await flower.startRun(flowers),
-      String(await startRun(ours, bundle)),
-    ];
+    startRunAtBoth = async () => [await flower.startRun(), String(await startRun(ours, bundle))];
   });
   afterAll(() => opened.disposeAsync());
 

@@ -6,13 +6,14 @@ describe.skipIf(!hasFlower)("at Flower's SuperLink", () => {
   it("our ServerApp gets from our ClientApps at Flower's node, and from our node, bit for bit, what it sent", async () => {
     await using flower = await Flower.open();
     const superLink = await flower.startSuperLink();
+    await flower.connectTo(superLink);
     await using serverApps = openEchoExec("serverapp", `http://${superLink.serverAppIo}`);
     const flowersNode = await flower.startSuperNode(superLink.fleet, "flower's");
     await using appsOfFlowers = openEchoExec("clientapp", `http://${flowersNode.clientAppIo}`);
     await using ourNode = await openSuperNode(`http://${superLink.fleet}`, "ours");
     const appsOfOurs = flower.startSuperExec("clientapp", addressOf(ourNode.clientAppIoUrl));
     showOnFailure(superLink, serverApps, flowersNode, appsOfFlowers, ourNode, appsOfOurs);
-    const runId = await flower.startRun(superLink, { "min-nodes": 2 });
+    const runId = await flower.startRun({ "min-nodes": 2 });
     expect(await serverApps.output.find(/^ended: (.*)/)).toBe("completed");
     expect(await flower.statusOf(runId)).toBe("finished:completed");
     const nodes = ["flower's", "ours"];
@@ -32,9 +33,10 @@ describe.skipIf(!hasFlower)("at Flower's SuperLink", () => {
   it("our ServerApp ends when its run is stopped", async () => {
     await using flower = await Flower.open();
     const superLink = await flower.startSuperLink();
+    await flower.connectTo(superLink);
     await using serverApps = openEchoExec("serverapp", `http://${superLink.serverAppIo}`);
     showOnFailure(superLink, serverApps);
-    const runId = await flower.startRun(superLink, { mode: "wait" });
+    const runId = await flower.startRun({ mode: "wait" });
     await serverApps.output.find(/^waiting$/);
     await flower.run("flwr", "stop", runId, "here");
     expect(await serverApps.output.find(/^ended: (.*)/)).toBe("token lost");

@@ -78,18 +78,22 @@ export class Flower implements AsyncDisposable {
    * Starts `flower-supernode`, which leaves it to others to start ClientApps: on a port that the
    * system chooses it cannot, as it tells the SuperExec that it starts the port 0.
    */
-  async startSuperNode(fleet: string, name: string): Promise<FlowerSuperNode> {
+  async startSuperNode(
+    fleet: string,
+    name: string,
+    security: readonly string[] = ["--insecure"],
+  ): Promise<FlowerSuperNode> {
     const running = this.#start("flower-supernode", [
-      ...["--insecure", "--superlink", fleet, "--isolation", "process"],
+      ...[...security, "--superlink", fleet, "--isolation", "process"],
       ...["--clientappio-api-address", "127.0.0.1:0", "--node-config", `name="${name}"`],
     ]);
     return { ...running, clientAppIo: await running.output.find(/ClientAppIo API on (\S+)/) };
   }
 
   /** Starts `flower-superlink`, which leaves it to others to start ServerApps. */
-  async startSuperLink(): Promise<FlowerSuperLink> {
+  async startSuperLink(security: readonly string[] = ["--insecure"]): Promise<FlowerSuperLink> {
     const running = this.#start("flower-superlink", [
-      ...["--insecure", "--isolation", "process"],
+      ...[...security, "--isolation", "process"],
       ...["--serverappio-api-address", "127.0.0.1:0"],
       ...["--fleet-api-address", "127.0.0.1:0", "--control-api-address", "127.0.0.1:0"],
     ]);
@@ -122,14 +126,24 @@ export class Flower implements AsyncDisposable {
     return join(this.#home, name);
   }
 
-  /** Starts a run of the echo app with `flwr run`, and lets {@link run} reach its SuperLink as `here`. */
-  async startRun(
+  /**
+   * Lets Flower's command line reach a SuperLink as `here`.
+   *
+   * @param security how the connection is made safe, as TOML
+   */
+  async connectTo(
     { control }: Pick<FlowerSuperLink, "control">,
+    security = "insecure = true",
+  ): Promise<void> {
+    const connection = ["[superlink.here]", `address = "${control}"`, security, ""];
+    await writeFile(join(this.#home, "config.toml"), connection.join("\n"));
+  }
+
+  /** Starts a run of the echo app with `flwr run` at the SuperLink that is `here`. */
+  async startRun(
     config: Readonly<Record<string, string | number>> = {},
     ...options: readonly string[]
   ): Promise<string> {
-    const connection = ["[superlink.here]", `address = "${control}"`, "insecure = true", ""];
-    await writeFile(join(this.#home, "config.toml"), connection.join("\n"));
     const settings = Object.entries(config).map(
       ([key, value]) => `${key}=${typeof value === "string" ? `"${value}"` : value}`,
     );
@@ -201,6 +215,11 @@ export class Flower implements AsyncDisposable {
     const running = { output, stop };
     this.#running.push(running);
     return running;
+  }
+
+  /** Where Flower keeps its files, and tests theirs; removed at the end. */
+  get home(): string {
+    return this.#home;
   }
 
   get #env(): NodeJS.ProcessEnv {

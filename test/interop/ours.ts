@@ -5,8 +5,12 @@ import type { RunStatus } from "../../gen/flwr/proto/run_pb.ts";
 import { spawnWithToken } from "../../src/appio/launch/child.ts";
 import type { PluginType } from "../../src/appio/launch/plugin-type.ts";
 import { runSuperExec } from "../../src/appio/launch/superexec.ts";
-import { type SuperLink, startSuperLink } from "../../src/appio/superlink/superlink.ts";
-import { startSuperNode } from "../../src/appio/supernode/supernode.ts";
+import {
+  type SuperLink,
+  type SuperLinkOptions,
+  startSuperLink,
+} from "../../src/appio/superlink/superlink.ts";
+import { type SuperNodeOptions, startSuperNode } from "../../src/appio/supernode/supernode.ts";
 import { parseToken } from "../../src/policy/token.ts";
 import { run as runCommand } from "../cli/command-line.ts";
 import { Lines } from "./lines.ts";
@@ -17,8 +21,11 @@ export const operatorToken = parseToken("the-operator-of-the-interop-tests");
 const appProcess = fileURLToPath(new URL("apps/app-process.ts", import.meta.url));
 
 /** Starts a SuperLink of ours on free ports; it keeps nothing. */
-export function openSuperLink(): Promise<SuperLink> {
+export function openSuperLink(
+  security: Pick<SuperLinkOptions, "tls" | "superNodeKeys"> = {},
+): Promise<SuperLink> {
   return startSuperLink({
+    ...security,
     databasePath: ":memory:",
     operatorToken,
     serverAppIoPort: 0,
@@ -35,9 +42,14 @@ export interface OpenSuperNode extends AsyncDisposable {
 }
 
 /** Starts a SuperNode of ours at a Fleet, whoever's that is. */
-export async function openSuperNode(fleet: string, name: string): Promise<OpenSuperNode> {
+export async function openSuperNode(
+  fleet: SuperNodeOptions["fleet"],
+  name: string,
+  security: Pick<SuperNodeOptions, "privateKey"> = {},
+): Promise<OpenSuperNode> {
   const output = new Lines();
   const node = await startSuperNode({
+    ...security,
     fleet,
     clientAppIoPort: 0,
     nodeConfig: { name },
@@ -87,25 +99,46 @@ export function openEchoExec(pluginType: PluginType, appIo: string): EchoExec {
   };
 }
 
+/** How a run of our SuperLink is created. */
+export interface RunSettings {
+  /** Values of the run's configuration. */
+  readonly config?: Readonly<Record<string, string | number>>;
+  /** Further options of `countersign run`. */
+  readonly options?: readonly string[];
+  /** File of the certificate with which the SuperLink proves itself. */
+  readonly certificate?: string;
+}
+
 /** Creates a run of a bundle at our SuperLink, as an operator does: with `countersign run`. */
 export async function startRun(
   superLink: SuperLink,
   bundleFile: string,
-  config: Readonly<Record<string, string | number>> = {},
-  ...options: readonly string[]
+  { config = {}, options = [], certificate }: RunSettings = {},
 ): Promise<bigint> {
   const settings = Object.entries(config).map(([key, value]) => `--run-config=${key}=${value}`);
-  return BigInt(await operate(superLink, "run", bundleFile, ...settings, ...options));
+  const parameters = ["run", bundleFile, ...settings, ...options];
+  return BigInt(
+    await operate(
+      superLink,
+      parameters,
+      certificate === undefined ? {} : { NODE_EXTRA_CA_CERTS: certificate },
+    ),
+  );
 }
 
 /** Stops a run of our SuperLink with `countersign stop`. */
 export async function stopRun(superLink: SuperLink, runId: bigint): Promise<void> {
-  await operate(superLink, "stop", String(runId));
+  await operate(superLink, ["stop", String(runId)]);
 }
 
-async function operate({ controlUrl }: SuperLink, ...parameters: string[]): Promise<string> {
+async function operate(
+  { controlUrl }: SuperLink,
+  parameters: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const { code, stdout, stderr } = await runCommand([...parameters, "--superlink", controlUrl], {
     COUNTERSIGN_OPERATOR_TOKEN: operatorToken,
+    ...env,
   });
   if (code !== 0) throw new Error(`countersign ${parameters[0]} has failed: ${stderr}`);
   return stdout.trim();

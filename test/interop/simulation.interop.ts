@@ -14,12 +14,11 @@ describe.skipIf(!hasFlower)("a simulation", () => {
   it("of ours runs at Flower's SuperLink, with as many nodes as its run is to have", async () => {
     await using flower = await Flower.open();
     const superLink = await flower.startSimulationSuperLink();
+    await flower.connectTo(superLink);
     await using simulations = openEchoExec("serverapp", `http://${superLink.serverAppIo}`);
     showOnFailure(superLink, simulations);
-    const config = { "num-rounds": 1 };
     const runId = await flower.startRun(
-      superLink,
-      config,
+      { "num-rounds": 1 },
       ...["--federation-config", "num-supernodes=2 client-resources-num-cpus=1"],
     );
     expect(await simulations.output.find(/^ended: (.*)/)).toBe("completed");
@@ -33,12 +32,9 @@ describe.skipIf(!hasFlower)("a simulation", () => {
     await using superLink = await openSuperLink();
     const serverApps = flower.startSuperExec("serverapp", addressOf(superLink.serverAppIoUrl));
     showOnFailure(serverApps);
-    const runId = await startRun(
-      superLink,
-      await flower.buildBundle(),
-      { "num-rounds": 1 },
-      ...["--run-type", "simulation", "--federation-option", "num-supernodes=2"],
-    );
+    const runId = await startRun(superLink, await flower.buildBundle(), {
+      options: ["--run-type", "simulation", "--federation-option", "num-supernodes=2"],
+    });
     await logged(
       superLink,
       runId,

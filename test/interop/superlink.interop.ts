@@ -28,7 +28,9 @@ describe.skipIf(!hasFlower)("at our SuperLink", () => {
     const flowersClientApps = flower.startSuperExec("clientapp", flowersNode.clientAppIo);
     const serverApps = flower.startSuperExec("serverapp", addressOf(superLink.serverAppIoUrl));
     showOnFailure(serverApps, flowersNode, flowersClientApps, ourNode, ourClientApps);
-    const runId = await startRun(superLink, await flower.buildBundle(), { "min-nodes": 2 });
+    const runId = await startRun(superLink, await flower.buildBundle(), {
+      config: { "min-nodes": 2 },
+    });
     expect(await finished(superLink, runId)).toMatchObject({ subStatus: "completed" });
     const nodes = ["flower's", "ours"];
     expect(await reports(superLink, runId)).toEqual([
@@ -55,7 +57,9 @@ describe.skipIf(!hasFlower)("at our SuperLink", () => {
     const flowersNode = await flower.startSuperNode(addressOf(superLink.fleetUrl), "flower's");
     const appsOfFlowers = flower.startSuperExec("clientapp", flowersNode.clientAppIo);
     showOnFailure(serverApps, ourNode, appsOfOurs, flowersNode, appsOfFlowers);
-    const runId = await startRun(superLink, await flower.buildBundle(), { "min-nodes": 2 });
+    const runId = await startRun(superLink, await flower.buildBundle(), {
+      config: { "min-nodes": 2 },
+    });
     expect(await finished(superLink, runId)).toMatchObject({ subStatus: "completed" });
     const nodes = ["flower's", "ours"];
     expect(await reports(superLink, runId)).toEqual([
@@ -72,7 +76,9 @@ describe.skipIf(!hasFlower)("at our SuperLink", () => {
     await using superLink = await openSuperLink();
     const serverApps = flower.startSuperExec("serverapp", addressOf(superLink.serverAppIoUrl));
     showOnFailure(serverApps);
-    const runId = await startRun(superLink, await flower.buildBundle(), { mode: "fail" });
+    const runId = await startRun(superLink, await flower.buildBundle(), {
+      config: { mode: "fail" },
+    });
     expect(await finished(superLink, runId)).toMatchObject({
       subStatus: "failed",
       details: "told to fail",
@@ -82,7 +88,9 @@ describe.skipIf(!hasFlower)("at our SuperLink", () => {
   it("a ServerApp of Flower's ends when its run is stopped", async () => {
     await using flower = await Flower.open();
     await using superLink = await openSuperLink();
-    const runId = await startRun(superLink, await flower.buildBundle(), { mode: "wait" });
+    const runId = await startRun(superLink, await flower.buildBundle(), {
+      config: { mode: "wait" },
+    });
     const token = (await superLink.state.runs.claim(runId)) ?? "";
     const serverApp = flower.startServerApp(addressOf(superLink.serverAppIoUrl), token);
     showOnFailure(serverApp);
