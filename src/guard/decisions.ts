@@ -8,10 +8,10 @@ export interface DecisionEvent {
   readonly method: string;
   /** Name of the credential that was missing or refused, where that is known. */
   readonly credential: string | undefined;
-  /** Why, such as `missing`, `expired` or `claims another runId`. Never a secret. */
+  /** Why, such as `missing`, `expired` or `a.v1.Request.run_id is not what the credential proves`. Never a secret. */
   readonly reason: string;
-  /** What a verifier threw, unless its text holds the secret. */
-  readonly cause: unknown;
+  /** The stack of the error that a verifier threw, unless it shows the secret. */
+  readonly cause: string | undefined;
   /** How many refusals were not reported since the last one, because there were too many. */
   readonly suppressed: number;
 }
@@ -58,12 +58,7 @@ export class DecisionLog {
   }
 
   /** Counts a refused call and reports it. */
-  refuse(
-    method: DescMethod,
-    credential: string | undefined,
-    reason: string,
-    cause?: unknown,
-  ): void {
+  refuse(method: DescMethod, credential: string | undefined, reason: string, cause?: string): void {
     const count = this.#counts.get(method);
     if (count !== undefined) {
       count.refused++;
@@ -112,7 +107,9 @@ export class DecisionLog {
     const suppressed = this.#suppressed;
     this.#suppressed = 0;
     try {
-      this.#report(Object.freeze({ ...event, suppressed }));
+      const reported: unknown = this.#report(Object.freeze({ ...event, suppressed }));
+      // An async function fits the type too.
+      Promise.resolve(reported).catch(() => undefined);
     } catch {
       // An observer that fails must not turn a refusal into anything else.
     }

@@ -1,5 +1,13 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
+import {
+  type ContextValues,
+  createContextValues,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryRequest,
+  type UnaryResponse,
+} from "@connectrpc/connect";
 import type { DecisionLog } from "./decisions.ts";
 import type { Gate } from "./gate.ts";
 import { authenticationFailed, permissionDenied } from "./refusal.ts";
@@ -25,28 +33,88 @@ export interface EnforceOptions {
 export function createEnforcer(options: EnforceOptions): Interceptor {
   return (next) => async (request) => {
     const verdict = verdictOf(request.contextValues.get(verdictKey), request.method, options);
-    verdict.isBound = true;
-    if (!request.stream) {
-      if (options.now() - verdict.verifiedAt > options.recheckBodyMs) {
-        await options.gate.readmit(verdict, request.signal);
-      }
-      bind(verdict, request.message, options);
-      return next(request);
+    if (verdict.header !== request.header) {
+      // An adapter that shares one set of context values between calls.
+      options.decisions.refuse(request.method, undefined, "the verdict is another call's");
+      throw authenticationFailed();
     }
-    const watch = new StreamWatch({
-      signal: request.signal,
-      everyMs: options.recheckStreamMs,
-      readmit: (signal) => options.gate.readmit(verdict, signal),
-      isProtected: verdict.proof !== undefined,
-    });
-    const response = await watch.race(
-      next({
-        ...request,
-        signal: watch.signal,
-        message: watch.inbound(request.message, (message) => bind(verdict, message, options)),
-      }),
-    );
-    return response.stream ? { ...response, message: watch.outbound(response.message) } : response;
+    verdict.isBound = true;
+    const contextValues = withVerdict(request.contextValues, verdict);
+    const response = request.stream
+      ? await enforceStream(next, { ...request, contextValues }, verdict, options)
+      : await enforceUnary(next, { ...request, contextValues }, verdict, options);
+    if (request.requestMethod === "GET" && verdict.proof !== undefined) {
+      // Once more after the handler, which may have set its own.
+      response.header.set("cache-control", "no-store");
+    }
+    return response;
+  };
+}
+
+type Next = Parameters<Interceptor>[0];
+
+async function enforceUnary(
+  next: Next,
+  request: UnaryRequest,
+  verdict: Verdict,
+  options: EnforceOptions,
+): Promise<UnaryResponse | StreamResponse> {
+  await recheck(verdict, request.signal, options);
+  bind(verdict, request.message, options);
+  return next(request);
+}
+
+async function enforceStream(
+  next: Next,
+  request: StreamRequest,
+  verdict: Verdict,
+  options: EnforceOptions,
+): Promise<UnaryResponse | StreamResponse> {
+  const watch = new StreamWatch({
+    signal: request.signal,
+    everyMs: options.recheckStreamMs,
+    readmit: (signal) => options.gate.readmit(verdict, signal),
+    isProtected: verdict.proof !== undefined,
+  });
+  // The handler of a server-streaming RPC starts with its one message, as a unary one does.
+  const isSingle = request.method.methodKind === "server_streaming";
+  const message = watch.inbound(request.message, async (one) => {
+    if (isSingle) {
+      await recheck(verdict, watch.signal, options);
+    }
+    bind(verdict, one, options);
+  });
+  const response = await watch.race(next({ ...request, signal: watch.signal, message }));
+  return response.stream ? { ...response, message: watch.outbound(response.message) } : response;
+}
+
+/** Verifies again what was verified too long ago, or at a time that the clock does not tell. */
+async function recheck(
+  verdict: Verdict,
+  signal: AbortSignal,
+  { gate, now, recheckBodyMs }: EnforceOptions,
+): Promise<void> {
+  if (!(now() - verdict.verifiedAt <= recheckBodyMs)) {
+    await gate.readmit(verdict, signal);
+  }
+}
+
+/**
+ * Context values that keep the verdict of this call to the end, whatever else
+ * writes to them. What is set goes where the others are.
+ */
+function withVerdict(values: ContextValues, verdict: Verdict): ContextValues {
+  const own = createContextValues().set(verdictKey, verdict);
+  return {
+    get: (key) => (key.id === verdictKey.id ? own : values).get(key),
+    set(key, value) {
+      values.set(key, value);
+      return this;
+    },
+    delete(key) {
+      values.delete(key);
+      return this;
+    },
   };
 }
 

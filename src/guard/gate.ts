@@ -23,7 +23,7 @@ export interface GateOptions {
 
 type Verified =
   | { readonly ok: true; readonly claims: ClaimRecord }
-  | { readonly ok: false; readonly reason: string; readonly cause?: unknown };
+  | { readonly ok: false; readonly reason: string; readonly cause?: string | undefined };
 
 /** Decides on calls before their body is read. */
 export class Gate {
@@ -129,7 +129,7 @@ export class Gate {
       return {
         ok: false,
         reason: "the verifier failed",
-        cause: holdsSecret(cause, presented) ? undefined : cause,
+        cause: describeCause(cause, presented),
       };
     } finally {
       ended.abort();
@@ -140,7 +140,7 @@ export class Gate {
     method: DescMethod,
     credential: string | undefined,
     reason: string,
-    cause?: unknown,
+    cause?: string,
   ): ConnectError {
     this.#options.decisions.refuse(method, credential, reason, cause);
     return authenticationFailed();
@@ -159,7 +159,7 @@ function claimsIn(credential: AnyCredential, answer: unknown): Verified {
   if (isRefusal(answer)) {
     return { ok: false, reason: answer.reason };
   }
-  if (typeof answer !== "object" || answer === null) {
+  if (!isClaims(credential, answer)) {
     return { ok: false, reason: "the verifier answered with no claims" };
   }
   const claims: ClaimRecord = Object.create(null);
@@ -173,16 +173,36 @@ function claimsIn(credential: AnyCredential, answer: unknown): Verified {
   return { ok: true, claims: Object.freeze(claims) };
 }
 
-/** Tells whether an error's text shows a presented secret. */
-function holdsSecret(cause: unknown, presented: PresentedValue): boolean {
+/**
+ * Tells whether an answer can be claims. Where a credential proves nothing but
+ * itself, only the empty object says yes: any other may be a "no" of a kind
+ * that is not known here.
+ */
+function isClaims(credential: AnyCredential, answer: unknown): answer is object {
+  if (typeof answer !== "object" || answer === null || answer instanceof Error) {
+    return false;
+  }
+  return credential.claims.size > 0
+    ? !Array.isArray(answer)
+    : Object.keys(answer).length === 0 && !Array.isArray(answer);
+}
+
+/**
+ * What a verifier threw, as text alone: the properties, causes and members of
+ * an error can hold anything. Undefined if it is no error, or shows a secret.
+ */
+function describeCause(cause: unknown, presented: PresentedValue): string | undefined {
   const secrets =
     typeof presented === "string"
       ? [presented]
       : Object.values(presented).filter((value) => typeof value === "string");
   try {
-    const text = cause instanceof Error ? `${cause.message}\n${cause.stack}` : String(cause);
-    return secrets.some((secret) => text.includes(secret));
+    if (!(cause instanceof Error)) {
+      return undefined;
+    }
+    const text = cause.stack ?? `${cause.name}: ${cause.message}`;
+    return secrets.some((secret) => text.includes(secret)) ? undefined : text;
   } catch {
-    return true;
+    return undefined;
   }
 }

@@ -110,6 +110,14 @@ export function guardOf(
   verifiers: object,
   settings: GuardSettings,
 ): Guard {
+  for (const option of ["now", "onDecision"] as const) {
+    if (settings[option] !== undefined && typeof settings[option] !== "function") {
+      throw new TypeError(`"${option}" must be a function`);
+    }
+  }
+  if (settings.interceptors !== undefined && !Array.isArray(settings.interceptors)) {
+    throw new TypeError('"interceptors" must be a list of interceptors');
+  }
   const policies = policiesOf(services);
   const now = settings.now ?? (() => performance.now());
   const decisions = new DecisionLog(policies.keys(), settings.onDecision, now);

@@ -30,12 +30,17 @@ export interface RoutesOptions {
 }
 
 /**
- * Registers every RPC with its gate, its interceptors and a wrapped handler, in
- * one call: connect keeps no second way to reach a handler.
+ * Registers every RPC with its gate, its interceptors and a wrapped handler.
+ *
+ * @throws TypeError if the router already has one of the RPCs: connect would
+ * keep both and its adapters serve the last.
  */
 export function registerRoutes(router: ConnectRouter, options: RoutesOptions): void {
   for (const service of options.services) {
     for (const [method, handler] of service.handlers) {
+      if (router.handlers.some((other) => other.requestPath === pathOf(method))) {
+        throw new TypeError(`${method.parent.typeName}.${method.name} is already registered`);
+      }
       router.rpc(method, wrap(method, handler, options.decisions), {
         requestGate: (context) => runGate(method, context, service, options.gate),
         interceptors: [...options.interceptors],
@@ -43,6 +48,10 @@ export function registerRoutes(router: ConnectRouter, options: RoutesOptions): v
       });
     }
   }
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
 }
 
 async function runGate(
@@ -58,7 +67,14 @@ async function runGate(
   }
   const raw = context.values.get(rawHeadersKey);
   const headers = raw === undefined ? headersSource(context.requestHeader) : rawHeadersSource(raw);
-  context.values.set(verdictKey, await gate.admit(method, headers, context.signal));
+  const verdict = await gate.admit(method, headers, context.signal);
+  verdict.header = context.requestHeader;
+  context.values.set(verdictKey, verdict);
+  // Nothing behind the gate needs the secret, and contexts get logged.
+  context.values.delete(rawHeadersKey);
+  for (const name of verdict.proof?.credential.headers ?? []) {
+    context.requestHeader.delete(name);
+  }
 }
 
 /**

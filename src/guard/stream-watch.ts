@@ -1,3 +1,6 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { authenticationFailed } from "./refusal.ts";
+
 /** What a watch needs to know of a stream. */
 export interface StreamWatchOptions {
   /** The call's signal. */
@@ -22,7 +25,7 @@ export class StreamWatch {
   readonly #controller = new AbortController();
   readonly #waiting = new Set<(reason: unknown) => void>();
   #failure: { readonly reason: unknown } | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: StreamWatchOptions) {
     this.#options = options;
@@ -67,17 +70,56 @@ export class StreamWatch {
     });
   }
 
-  /** The request's messages, each checked before the handler sees it. */
-  async *inbound<T>(messages: AsyncIterable<T>, check: (message: T) => void): AsyncIterable<T> {
-    for await (const message of messages) {
-      try {
-        check(message);
-      } catch (reason) {
-        this.#fail(reason);
-        throw reason;
+  /**
+   * The request's messages, each checked before the handler sees it. Whatever
+   * ends the call early throws here too: a handler must not take what has come
+   * so far for all there is.
+   */
+  async *inbound<T>(
+    messages: AsyncIterable<T>,
+    check: (message: T) => void | Promise<void>,
+  ): AsyncIterable<T> {
+    const iterator = messages[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const result = await this.#untilEnd(iterator.next());
+        if (result.done === true) {
+          return;
+        }
+        try {
+          await check(result.value);
+        } catch (reason) {
+          this.#fail(reason);
+          throw reason;
+        }
+        yield result.value;
       }
-      yield message;
+    } finally {
+      // May be stuck in the read that is given up: its end is not waited for.
+      iterator.return?.().catch(() => undefined);
     }
+  }
+
+  /** Settles as the work does, or rejects as soon as the call is over. */
+  #untilEnd<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const { signal } = this;
+      const end = () =>
+        reject(this.#failure?.reason ?? ConnectError.from(signal.reason, Code.Canceled));
+      const settle = (then: () => void) => {
+        signal.removeEventListener("abort", end);
+        if (signal.aborted) {
+          end();
+        } else {
+          then();
+        }
+      };
+      signal.addEventListener("abort", end, { once: true });
+      work.then(
+        (value) => settle(() => resolve(value)),
+        (reason: unknown) => settle(() => reject(reason)),
+      );
+    });
   }
 
   /** The response's messages, until the watch ends the stream. */
@@ -115,12 +157,17 @@ export class StreamWatch {
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(() => {
+    let isPending = false;
+    this.#timer = setInterval(() => {
+      if (isPending) {
+        // The last verification has not come back in time.
+        this.#fail(authenticationFailed());
+        return;
+      }
+      isPending = true;
       this.#options.readmit(this.signal).then(
         () => {
-          if (!this.signal.aborted) {
-            this.#schedule();
-          }
+          isPending = false;
         },
         (reason: unknown) => {
           if (!this.signal.aborted) {
@@ -142,7 +189,7 @@ export class StreamWatch {
   }
 
   #stop(reason: unknown): void {
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     this.#controller.abort(reason);
   }
 }

@@ -20,6 +20,8 @@ export interface Proof {
 export class Verdict {
   /** The RPC that was decided on. */
   readonly method: DescMethod;
+  /** The request's headers: the object is the call's own, and tells it from any other. */
+  header: Headers | undefined;
   /** When the credential was last verified, in milliseconds of the guard's clock. */
   verifiedAt: number;
   /** Whether the binding has run: set by the guard's interceptor, asked by its handler wrapper. */

@@ -84,16 +84,28 @@ export function compileBinder(
     );
 }
 
-/** Returns the path of the first `google.protobuf.Any` that a message type reaches, or undefined. */
+/**
+ * Returns the path of the first `google.protobuf.Any`, or message with
+ * extensions, that a message type reaches; undefined if there is none.
+ */
 export function findAny(input: DescMessage): string | undefined {
+  if (isAny(input)) {
+    return input.typeName;
+  }
   for (const desc of [input, ...reachableMessages(input)]) {
     for (const field of desc.fields) {
-      if (childOf(field)?.typeName === "google.protobuf.Any") {
+      const child = childOf(field);
+      if (child !== undefined && isAny(child)) {
         return `${field.parent.typeName}.${field.name}`;
       }
     }
   }
   return undefined;
+}
+
+/** Tells whether a message can carry what its schema does not describe: an Any, or extensions. */
+function isAny(desc: DescMessage): boolean {
+  return desc.typeName === "google.protobuf.Any" || desc.proto.extensionRange.length > 0;
 }
 
 /** The message type of a field's values, if they are messages. */
@@ -144,6 +156,12 @@ function assertBindable(
 ): boolean {
   const source = sources.get(field.localName);
   if (source === undefined) {
+    // The likeliest slip, and one that would bind nothing and say nothing.
+    if (sources.has(field.name)) {
+      throw new TypeError(
+        `${where}: credential "${credential.name}" binds "${field.name}": name the field as in TypeScript, "${field.localName}"`,
+      );
+    }
     return false;
   }
   const kind = kindOf(field);

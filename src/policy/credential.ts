@@ -241,7 +241,11 @@ function bindingOf(name: string, claim: string, declaration: ClaimDeclaration): 
       `credential "${name}": "credential" names what was proved and cannot be a claim`,
     );
   }
-  const binds = typeof declaration === "object" ? [...declaration.binds] : [claim];
+  const given: unknown = typeof declaration === "object" ? declaration.binds : [claim];
+  if (!Array.isArray(given) || given.some((field) => typeof field !== "string" || field === "")) {
+    throw new TypeError(`credential "${name}": "binds" of claim "${claim}" must list field names`);
+  }
+  const binds: string[] = [...given];
   return Object.freeze({ kind, binds: Object.freeze(binds) });
 }
 
@@ -258,6 +262,9 @@ function checkFields(
   claims: ReadonlyMap<string, ClaimBinding>,
   secretField: string | undefined,
 ): void {
+  if (secretField === "") {
+    throw new TypeError(`credential "${name}": "secretField" must name a field`);
+  }
   const owners = new Map<string, string>();
   if (secretField !== undefined) {
     owners.set(secretField, "the secret");

@@ -41,10 +41,19 @@ export interface RuleOptions {
 }
 
 type NoOptions = Record<never, never>;
-type IsUnbound<O extends RuleOptions> = O extends { readonly unbound: string } ? true : false;
+/** `boolean` where the compiler cannot tell: definePolicy refuses such a rule. */
+type IsUnbound<O extends RuleOptions> = O extends { readonly unbound: string }
+  ? true
+  : "unbound" extends keyof O
+    ? boolean
+    : false;
+
+/** Every rule that was made here: a copy or a look-alike is none. */
+const made = new WeakSet<object>();
 
 /** Classifies an RPC as open: anybody may call it, and a credential is not looked at. */
 export const open: OpenRule = Object.freeze({ [ruleMark]: true as const, kind: "open" as const });
+made.add(open);
 
 /**
  * Classifies an RPC as protected: callers must present the credential.
@@ -79,6 +88,7 @@ export function anyOf<
   if (new Set(headers).size !== headers.length) {
     throw new TypeError("anyOf was given two credentials that share a header");
   }
+  Object.freeze(credentials);
   return protect("anyOf", credentials, options);
 }
 
@@ -99,7 +109,7 @@ function protect<const C extends readonly AnyCredential[], const O extends RuleO
     }
   }
   const isUnbound = options?.unbound !== undefined;
-  return Object.freeze({
+  const rule = Object.freeze({
     [ruleMark]: true as const,
     kind: "protected" as const,
     credentials,
@@ -108,9 +118,11 @@ function protect<const C extends readonly AnyCredential[], const O extends RuleO
     isUnbound: isUnbound as IsUnbound<O>,
     reasons: Object.freeze({ ...options }),
   });
+  made.add(rule);
+  return rule;
 }
 
 /** Tells whether a value was made by {@link open}, {@link requires} or {@link anyOf}. */
 export function isRule(value: unknown): value is Rule {
-  return typeof value === "object" && value !== null && ruleMark in value;
+  return typeof value === "object" && value !== null && made.has(value);
 }

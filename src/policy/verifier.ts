@@ -1,7 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { AnyCredential, ClaimsOf, Presented } from "./credential.ts";
 
-const refusalMark: unique symbol = Symbol("countersign.refusal");
+const refusalMark: unique symbol = Symbol.for("countersign.refusal");
 
 /**
  * A verifier's "no", with a reason for operators. The reason reaches

@@ -40,6 +40,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   let isDraining = false;
   const openCalls = new Map<Call, RequestShape>();
+  const uncounted = new Set<Call>();
 
   async function dispatch(exchange: Exchange): Promise<void> {
     const head = parseHead(exchange, limits.maxHeaderCount);
@@ -57,7 +58,10 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     }
     const call: Call = { exchange, head, headers, answerHeaders: verdict.headers };
     openCalls.set(call, shape);
-    exchange.onClose(() => openCalls.delete(call));
+    exchange.onClose(() => {
+      openCalls.delete(call);
+      uncounted.delete(call);
+    });
     return answerCall(call, shape);
   }
 
@@ -65,6 +69,10 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   async function answerCall(call: Call, shape: RequestShape): Promise<void> {
     const handler = handlers.get(call.head.path);
     const isAlwaysServed = handler !== undefined && options.alwaysServed.has(handler.method);
+    if (isAlwaysServed) {
+      // Anybody may hold a health watch open, which must not shed real calls.
+      uncounted.add(call);
+    }
     if (isDraining && !isAlwaysServed) {
       return refuse(call, shape, unavailable());
     }
@@ -74,7 +82,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     }
     const { method } = handler;
     const isShed =
-      openCalls.size > limits.maxConcurrentCalls &&
+      openCalls.size - uncounted.size > limits.maxConcurrentCalls &&
       !isAlwaysServed &&
       !limits.exemptFromShedding.has(method);
     if (isShed || !isServable(method, shape, call.exchange.httpVersion !== "2.0")) {
@@ -107,7 +115,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   function bodyLimitOf(method: DescMethod): BodyLimit | undefined {
     const isStream =
       method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
-    return isStream
+    return isStream && !guard.isOpen(method)
       ? undefined
       : { timeoutMs: limits.bodyTimeoutMs, isTotal: guard.isOpen(method) };
   }

@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
 import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { DecisionCount } from "../../guard/decisions.ts";
@@ -126,6 +127,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const where = {
     port: options.clientAppIoPort ?? 9094,
     host: options.host ?? "127.0.0.1",
+    limits: { exemptFromShedding: [ClientAppIo.method.sendAppHeartbeat] },
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.browsers === undefined ? {} : { browsers: options.browsers }),
   };
