@@ -111,3 +111,8 @@ export const token: Token = parseToken("a");
 export const plain: Token = "a";
 // @ts-expect-error an empty string is no token
 export const empty: Token = "";
+
+declare const options: import("countersign").RuleOptions;
+const maybeUnbound = requires(session, options);
+// @ts-expect-error whether the rule binds is decided at run time
+definePolicy(Mailbox, { ...six, converse: maybeUnbound });
