@@ -31,7 +31,12 @@ const projects: TestProjectInlineConfiguration[] = [
   },
   {
     extends: true,
-    test: { name: "file", include: storeSuites, provide: { store: "file", postgresHost: "" } },
+    test: {
+      name: "file",
+      include: storeSuites,
+      exclude: postgresOnly,
+      provide: { store: "file", postgresHost: "" },
+    },
   },
 ];
 

@@ -1,10 +1,8 @@
-import type { ExpressionBuilder } from "kysely";
 import { sql } from "kysely";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import type { StateTransaction } from "./core.ts";
 import { batches } from "./object-trees.ts";
 import { holdObjects } from "./postgres-locks.ts";
-import type { StateTables } from "./tables.ts";
 
 /**
  * Takes an object from a run unless one of the run's own objects has it as a
@@ -62,39 +60,19 @@ function removeUnheld(tx: StateTransaction, runId: SqlUint64, objectId: string) 
 
 /** Takes all objects from a run. What other runs have pushed too stays with them. */
 export async function releaseRunObjects(tx: StateTransaction, runId: SqlUint64): Promise<void> {
-  await holdHolders(tx, runId);
   await tx.query
     .updateTable("object")
     .set(({ eb }) => ({ holders: eb("holders", "-", 1n) }))
-    .where("object_id", "in", availableTo(runId))
+    .where("object_id", "in", ({ selectFrom }) =>
+      selectFrom("run_object")
+        .select("run_object.object_id")
+        .where("run_id", "=", runId)
+        .where("is_available", "=", 1n),
+    )
     .execute();
   await tx.query.deleteFrom("run_object_child").where("run_id", "=", runId).execute();
   await tx.query.deleteFrom("run_object").where("run_id", "=", runId).execute();
   await dropContents(tx);
-}
-
-/**
- * Takes the locks on the counting rows of a run's objects, in one order for all:
- * two runs with the same objects that end at once must not wait for each other.
- */
-async function holdHolders(tx: StateTransaction, runId: SqlUint64): Promise<void> {
-  if (tx.database.engine === "postgres") {
-    await tx.query
-      .selectFrom("object")
-      .select("object_id")
-      .where("object_id", "in", availableTo(runId))
-      .orderBy("object_id")
-      .forUpdate()
-      .execute();
-  }
-}
-
-function availableTo(runId: SqlUint64) {
-  return ({ selectFrom }: ExpressionBuilder<StateTables, "object">) =>
-    selectFrom("run_object")
-      .select("run_object.object_id")
-      .where("run_id", "=", runId)
-      .where("is_available", "=", 1n);
 }
 
 /** Deletes the bytes that no run has any more. */
