@@ -99,9 +99,12 @@ describe("a malformed head gets 400", () => {
       hello,
       frame(frameType.headers, endHeaders | endStream, 1, block),
     ]);
-    expect(frames.some(({ type, streamId }) => streamId === 1 && type !== frameType.data)).toBe(
-      true,
-    );
+    // nghttp2 resets it with PROTOCOL_ERROR before a request comes of it.
+    const [first] = frames.filter(({ streamId }) => streamId === 1);
+    expect([first?.type, first?.payload]).toEqual([
+      frameType.resetStream,
+      Buffer.from([0, 0, 0, 1]),
+    ]);
   });
 });
 
