@@ -50,7 +50,13 @@ const clientAppIoDifferences: Differences = {
 };
 
 /** Expects the same answers in all cases but those that are said to differ, and those to differ as said. */
-function expectSame(flowers: Outcomes, ours: Outcomes, differences: Differences): void {
+function expectSame(
+  cases: number,
+  flowers: Outcomes,
+  ours: Outcomes,
+  differences: Differences,
+): void {
+  expect(Object.keys(flowers)).toHaveLength(cases);
   const [expectedOfFlower, expectedOfUs] = [{ ...flowers }, { ...flowers }];
   for (const [name, [flower, our]] of Object.entries(differences)) {
     expectedOfFlower[name] = flower;
@@ -81,6 +87,7 @@ describe.skipIf(!hasFlower)("to calls that Flower's own clients do not make", ()
     const [one, another] = [await startRunAtBoth(), await startRunAtBoth()];
     const script = "probe_serverappio.py";
     expectSame(
+      68,
       await flower.probe(script, flowers.serverAppIo, one[0], another[0]),
       await flower.probe(script, addressOf(ours.serverAppIoUrl), one[1], another[1]),
       serverAppIoDifferences,
@@ -90,6 +97,7 @@ describe.skipIf(!hasFlower)("to calls that Flower's own clients do not make", ()
   it("Fleet answers as Flower's does, but for the documented differences", async () => {
     const pending = await startRunAtBoth();
     expectSame(
+      33,
       await flower.probe("probe_fleet.py", flowers.fleet, pending[0]),
       await flower.probe("probe_fleet.py", addressOf(ours.fleetUrl), pending[1]),
       fleetDifferences,
@@ -100,6 +108,7 @@ describe.skipIf(!hasFlower)("to calls that Flower's own clients do not make", ()
     const flowersNode = await flower.startSuperNode(flowers.fleet, "flower's");
     await using ourNode = await openSuperNode(ours.fleetUrl, "ours");
     expectSame(
+      21,
       await flower.probe("probe_clientappio.py", flowersNode.clientAppIo),
       await flower.probe("probe_clientappio.py", addressOf(ourNode.clientAppIoUrl)),
       clientAppIoDifferences,
