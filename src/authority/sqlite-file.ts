@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -51,12 +52,23 @@ function configure(database: DatabaseSync, path: string): void {
 function openWith(path: string, prepare: (database: DatabaseSync) => void): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
+    createForOwner(path);
     database = new DatabaseSync(path);
     prepare(database);
     return database;
   } catch (error) {
     database?.close();
     throw new Error(`cannot open the database ${path}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Creates a file that nobody else can read: it holds configurations, logs and
+ * models. SQLite gives its other files the mode of this one.
+ */
+function createForOwner(path: string): void {
+  if (path !== ":memory:" && !existsSync(path)) {
+    closeSync(openSync(path, "a", 0o600));
   }
 }
 

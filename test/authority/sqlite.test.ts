@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
@@ -69,8 +69,20 @@ describe("openSqlite", () => {
   test("names the file whose folder does not exist", async () => {
     const path = join(temporaryDirectory(), "nowhere", "state.db");
     await expect(openSqlite({ path })).rejects.toThrow(
-      `cannot open the database ${path}: unable to open database file`,
+      `cannot open the database ${path}: ENOENT: no such file or directory`,
     );
+  });
+
+  test("lets nobody else read a file that it creates", async () => {
+    const path = join(temporaryDirectory(), "state.db");
+    const database = await openSqlite<{ note: { text: string } }>({ path });
+    await database.query.schema.createTable("note").addColumn("text", "text").execute();
+    const files = readdirSync(dirname(path)).filter((name) => name.startsWith("state.db"));
+    expect(files.length).toBeGreaterThan(1);
+    expect(files.map((name) => statSync(join(dirname(path), name)).mode & 0o077)).toEqual(
+      files.map(() => 0),
+    );
+    await database.close();
   });
 
   test("refuses a file that another process has, and has it when that one crashed", async () => {

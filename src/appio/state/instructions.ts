@@ -41,6 +41,8 @@ export interface Instructions {
    * message's id.
    */
   take(nodeId: bigint): Promise<StoredMessage | undefined>;
+  /** Tells whether a node has taken a message of a run that is not done with: its leave to reach the run. */
+  holds(nodeId: bigint, runId: bigint): Promise<boolean>;
 }
 
 /** Creates the part of the state that keeps instructions. */
@@ -54,6 +56,17 @@ export function createInstructionState(core: StateCore): Instructions {
       });
     },
     take: (nodeId) => transact(core, (tx) => takeOldest(core, tx, nodeId)),
+    async holds(nodeId, runId) {
+      const held = await core.database.query
+        .selectFrom("instruction")
+        .select("message_id")
+        .where("run_id", "=", toSqlInteger(runId))
+        .where("dst_node_id", "=", toSqlInteger(nodeId))
+        .where("delivered_at", "is not", null)
+        .limit(1)
+        .executeTakeFirst();
+      return held !== undefined;
+    },
   };
 }
 

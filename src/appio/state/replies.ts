@@ -1,4 +1,10 @@
-import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
+import { fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  type Message,
+  MessageSchema,
+  type ObjectTree,
+} from "../../../gen/flwr/proto/message_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { ttlToleranceSeconds } from "../objects/message.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
@@ -7,7 +13,7 @@ import { holdRunning } from "./liveness.ts";
 import { type CheckedMessage, checkReply } from "./message-rules.ts";
 import { announceTrees } from "./object-trees.ts";
 import { answersTo } from "./reply-answers.ts";
-import { encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
+import { decodeMessage, encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
 import { transact } from "./transact.ts";
 
 /** What became of a pushed reply. */
@@ -54,6 +60,15 @@ export interface Replies {
    * @throws ConnectError as for any run that is not running.
    */
   confirm(runId: bigint, messageId: string): Promise<void>;
+  /**
+   * Checks the bytes of an object that may be the root of a stored reply. A
+   * ServerApp believes the metadata in them, so they must say what the reply
+   * was announced with, its sender above all.
+   *
+   * @throws ConnectError PermissionDenied if they name another run, node or
+   * instruction.
+   */
+  assertHonest(runId: bigint, objectId: string, content: Uint8Array): Promise<void>;
 }
 
 /** Creates the part of the state that keeps replies. */
@@ -66,6 +81,18 @@ export function createReplyState(core: StateCore): Replies {
         const reply = checkReply(message, tree, core.now());
         return pushReply(core, tx, toSqlInteger(runId), reply, runtimeSeconds);
       }),
+    async assertHonest(runId, objectId, content) {
+      const reply = await core.database.query
+        .selectFrom("reply")
+        .select(["message", "tree"])
+        .where("run_id", "=", toSqlInteger(runId))
+        .where("message_id", "=", objectId)
+        .where("is_error", "=", 0n)
+        .executeTakeFirst();
+      if (reply !== undefined && !saysTheSame(decodeMessage(reply).message, content)) {
+        throw new ConnectError("The message names another sender.", Code.PermissionDenied);
+      }
+    },
     find: (runId, instructionIds) =>
       transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
@@ -171,4 +198,20 @@ async function confirmReply(
   if (instructionId !== undefined) {
     await forgetInstruction(tx, runId, instructionId);
   }
+}
+
+/** Tells whether a message object's body has the addresses of a message as it was announced. */
+function saysTheSame({ metadata: announced }: Message, content: Uint8Array): boolean {
+  let said: Message;
+  try {
+    said = fromBinary(MessageSchema, content.subarray(content.indexOf(0) + 1));
+  } catch {
+    return false;
+  }
+  return (
+    said.metadata?.runId === announced?.runId &&
+    said.metadata?.srcNodeId === announced?.srcNodeId &&
+    said.metadata?.dstNodeId === announced?.dstNodeId &&
+    said.metadata?.replyToMessageId === announced?.replyToMessageId
+  );
 }

@@ -32,6 +32,19 @@ export function fleetService(
   { maxInlineBytes = defaultMaxInlineBytes, selfRegistration = true }: FleetOptions = {},
 ) {
   const { runs, inputs, nodes, instructions, replies, objects } = state;
+  /**
+   * A node reaches a run only while it holds a message of it: every other run
+   * is to it as one that does not exist.
+   */
+  const assertServing = async (nodeId: bigint, runId: bigint): Promise<void> => {
+    if (!(await instructions.holds(nodeId, runId))) {
+      // First what is true of the run itself, as Flower's nodes know it.
+      await runs.assertRunning(runId).catch((reason: unknown) => {
+        throw ConnectError.from(reason).code === Code.NotFound ? unknownRun(runId) : reason;
+      });
+      throw unknownRun(runId);
+    }
+  };
   return service(
     fleetPolicy,
     {
@@ -74,15 +87,14 @@ export function fleetService(
           objectsToPush: pushed.objectsToPush,
         };
       },
-      async getRun({ runId }) {
-        const run = await runs.find(runId);
-        if (run === undefined) {
-          throw new ConnectError(`Run ID not found: ${runId}`, Code.PermissionDenied);
-        }
+      async getRun({ runId }, { caller }) {
+        await assertServing(caller.nodeId, runId);
         await runs.assertRunning(runId);
-        return { run };
+        const run = await runs.find(runId);
+        return run === undefined ? {} : { run };
       },
-      async getFab({ runId, hashStr }) {
+      async getFab({ runId, hashStr }, { caller }) {
+        await assertServing(caller.nodeId, runId);
         await runs.assertRunning(runId);
         const run = await runs.find(runId);
         // A run's nodes get the bundle of that run and no other.
@@ -92,12 +104,15 @@ export function fleetService(
         }
         return { fab };
       },
-      async pushObject({ runId, objectId, objectContent }) {
+      async pushObject({ runId, objectId, objectContent }, { caller }) {
+        await assertServing(caller.nodeId, runId);
+        await replies.assertHonest(runId, objectId, objectContent);
         const stored = await objects.put(runId, objectId, objectContent);
         await runs.addTraffic(runId, { bytesReceived: objectContent.length });
         return { stored };
       },
-      async pullObject({ runId, objectId }) {
+      async pullObject({ runId, objectId }, { caller }) {
+        await assertServing(caller.nodeId, runId);
         const found = await objects.get(runId, objectId);
         if (found?.content === undefined) {
           return { objectFound: found !== undefined, objectAvailable: false };
@@ -105,13 +120,18 @@ export function fleetService(
         await runs.addTraffic(runId, { bytesSent: found.content.length });
         return { objectFound: true, objectAvailable: true, objectContent: found.content };
       },
-      async confirmMessageReceived({ runId, messageObjectId }) {
+      async confirmMessageReceived({ runId, messageObjectId }, { caller }) {
+        await assertServing(caller.nodeId, runId);
         await objects.release(runId, messageObjectId);
         return {};
       },
     },
     { readMaxBytes: { pushObject: maxInlineBytes, pushMessages: maxMessagesBytes } },
   );
+}
+
+function unknownRun(runId: bigint): ConnectError {
+  return new ConnectError(`Run ID not found: ${runId}`, Code.PermissionDenied);
 }
 
 /** @throws ConnectError FailedPrecondition, as Flower's SuperLink does where it knows its nodes. */

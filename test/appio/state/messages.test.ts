@@ -255,7 +255,7 @@ describe("taking instructions", () => {
 });
 
 describe("replies", () => {
-  it("stay until they are confirmed", async () => {
+  it("case 54: stay until they are confirmed", async () => {
     await using world = await createWorld();
     const { runId, node } = await runWithNode(world);
     const instruction = await world.send(runId, node);
@@ -266,7 +266,7 @@ describe("replies", () => {
     expect(await answer(world, runId, instruction.id)).toBe(reply.id);
     await world.state.replies.confirm(runId, reply.id);
     expect(await answer(world, runId, instruction.id)).toBe(3);
-    expect(await world.state.objects.get(runId, reply.id), "case 54").toBeUndefined();
+    expect(await world.state.objects.get(runId, reply.id)).toBeUndefined();
     expect(await world.state.objects.get(runId, instruction.id)).toBeUndefined();
   });
 

@@ -136,7 +136,7 @@ describe("the status of a run", () => {
     }
   });
 
-  it("case 25: moves step by step, then refuses everything", async () => {
+  it("cases 25 and 34: moves step by step, then refuses everything", async () => {
     await using world = await createWorld();
     const runId = await world.pendingRun();
     await world.state.runs.updateStatus(runId, { status: "starting", ...noDetails });
@@ -150,7 +150,7 @@ describe("the status of a run", () => {
       });
     }
     expect(await world.state.runs.stop(runId)).toBe(false);
-    expect(await world.state.runs.find(runId), "case 34").toEqual(before);
+    expect(await world.state.runs.find(runId)).toEqual(before);
   });
 
   it("checks the sub-status against the new status", async () => {

@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { clone } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { MessageSchema } from "../../../gen/flwr/proto/message_pb.ts";
 import { contentsOf } from "../../../src/appio/objects/deflate.ts";
 import { newKey, pemOf } from "../credentials/keys.ts";
 import { createDrafts, type Draft } from "../state/drafts.ts";
@@ -109,13 +111,15 @@ describe("what a node is told of a run", () => {
       overrideConfig: { rounds: { scalar: { case: "sint64", value: 3n } } },
     });
     const runId = runIds[0] ?? 0n;
-    const { fleet } = await world.onlineNode();
+    const { nodeId, fleet } = await world.onlineNode();
     expect(await failureOf(fleet.getRun({ runId }))).toEqual({
       code: Code.PermissionDenied,
       text: "Run is pending.",
     });
     await world.state.runs.claim(runId);
     await world.state.inputs.start(runId);
+    await sent(world, runId, nodeId);
+    await fleet.pullMessages({});
     const { run } = await fleet.getRun({ runId });
     expect(run?.overrideConfig.rounds?.scalar.value).toBe(3n);
     const hashStr = run?.fabHash ?? "";
@@ -212,9 +216,64 @@ describe("a node's messages", () => {
     const { nodeId, fleet } = await world.onlineNode();
     const draft = drafts.instruction(runId, nodeId);
     await world.state.instructions.push(runId, [draft.message], [draft.tree]);
+    await fleet.pullMessages({});
     expect(await fleet.pullObject({ runId, objectId: draft.id })).toMatchObject({
       objectFound: true,
       objectAvailable: false,
+    });
+  });
+});
+
+describe("a run of which a node holds no message", () => {
+  it("is to it as one that does not exist, whatever ids it knows", async () => {
+    const { runId } = await world.runningRun();
+    const { nodeId, fleet } = await world.onlineNode();
+    const draft = await sent(world, runId, nodeId);
+    await fleet.pullMessages({});
+    const { fleet: stranger } = await world.onlineNode();
+    const unknown = { code: Code.PermissionDenied, text: `Run ID not found: ${runId}` };
+    const calls = [
+      () => stranger.getRun({ runId }),
+      () => stranger.getFab({ runId, hashStr: "0".repeat(64) }),
+      () => stranger.pushObject({ runId, objectId: draft.id }),
+      () => stranger.pullObject({ runId, objectId: draft.id }),
+      () => stranger.confirmMessageReceived({ runId, messageObjectId: draft.id }),
+    ];
+    for (const call of calls) {
+      expect(await failureOf(call())).toEqual(unknown);
+    }
+    expect(await fleet.pullObject({ runId, objectId: draft.id })).toMatchObject({
+      objectFound: true,
+    });
+  });
+});
+
+describe("a reply whose object names another sender than its announcement", () => {
+  it("is not taken", async () => {
+    const { runId } = await world.runningRun();
+    const { nodeId, fleet } = await world.onlineNode();
+    const { nodeId: victim } = await world.onlineNode();
+    const instruction = await sent(world, runId, nodeId);
+    await fleet.pullMessages({});
+    // The object says that the victim answers; the announcement is honest.
+    const asked = clone(MessageSchema, instruction.message);
+    Object.assign(asked.metadata ?? {}, { dstNodeId: victim });
+    const forged = drafts.reply({ ...instruction, message: asked });
+    expect(forged.message.metadata?.srcNodeId).toBe(victim);
+    const message = clone(MessageSchema, forged.message);
+    Object.assign(message.metadata ?? {}, { srcNodeId: nodeId });
+    const { results } = await fleet.pushMessages({
+      messagesList: [message],
+      messageObjectTrees: [forged.tree],
+    });
+    expect(Object.keys(results)).toEqual([forged.id]);
+    const contents = new Map(contentsOf(forged.object));
+    const objectContent = contents.get(forged.id) ?? new Uint8Array();
+    expect(
+      await failureOf(fleet.pushObject({ runId, objectId: forged.id, objectContent })),
+    ).toEqual({
+      code: Code.PermissionDenied,
+      text: "The message names another sender.",
     });
   });
 });

@@ -232,7 +232,7 @@ describe("the settings of a simulation", () => {
 });
 
 describe("messages", () => {
-  it("go to the node and back, once each way", async () => {
+  it("case 42: go to the node and back, once each way", async () => {
     const { runId, app } = await world.runningRun();
     const { nodeId, fleet } = await world.onlineNode();
     expect((await app.getNodes({})).nodes).toMatchObject([{ nodeId }]);
@@ -255,7 +255,7 @@ describe("messages", () => {
     await answer(fleet, runId, reply);
     const asked = { messageIds: [instruction.id] };
     const first = await app.pullMessages(asked);
-    expect(first.messagesList, "case 42").toEqual([reply.message]);
+    expect(first.messagesList).toEqual([reply.message]);
     expect(first.messageObjectTrees).toEqual([reply.tree]);
     expect(await app.pullMessages(asked), "a lost answer loses nothing").toEqual(first);
     const object = await app.pullObject({ node: superLinkNode, objectId: reply.id });
@@ -312,6 +312,7 @@ describe("objects", () => {
       content: model(5_000_000),
     });
     await send(app, draft);
+    await fleet.pullMessages({});
     const chunks = [...contentsOf(draft.object)];
     const [objectId, content] = chunks[0] ?? ["", new Uint8Array()];
     const found = await app.pullObject({ node: superLinkNode, objectId });
