@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Token } from "../../policy/token.ts";
+import { readLines } from "./bounded-lines.ts";
 
 /** How a child process ended. */
 export interface ChildExit {
@@ -77,9 +77,7 @@ export function spawnWithToken(options: SpawnOptions): ChildHandle {
     });
   });
   for (const stream of ["stdout", "stderr"] as const) {
-    createInterface({ input: child[stream] }).on("line", (text) =>
-      onLine({ stream, text: text.replaceAll(token, "[token]") }),
-    );
+    readLines(child[stream], (text) => onLine({ stream, text: text.replaceAll(token, "[token]") }));
   }
   // A child that dies before it reads breaks the pipe; `exited` tells that story.
   child.stdin.on("error", () => {});
