@@ -28,6 +28,15 @@ function given(token: Token | undefined): Token {
   return token;
 }
 
+test("replicas that start at one instant create the tables once", async () => {
+  const place = await createSharedPlace();
+  const databases = await Promise.all(Array.from({ length: 8 }, () => openPlace(place)));
+  const authorities = await Promise.all(databases.map((database) => createAuthority({ database })));
+  const tokens = await Promise.all(authorities.map((authority) => authority.issue(1n)));
+  expect(tokens.filter((token) => token !== undefined)).toHaveLength(1);
+  await Promise.all(databases.map((database) => database.close()));
+});
+
 test("each replica sees at once what another one did", async () => {
   const { one, two, close } = await openTwo();
   const token = given(await one.issue(1n));

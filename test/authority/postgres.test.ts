@@ -255,7 +255,7 @@ describe("transaction", () => {
 
   test("is ended by the server when its process does nothing", async () => {
     const config = await settings();
-    const database = await openNotes({ config, idleInTransactionTimeoutMs: 50 });
+    const database = await openNotes({ config, idleInTransactionTimeoutMs: 1_000 });
     const other = await openNotes({ config });
     await write(database.query, 1n);
     const hasWritten = barrier(2);

@@ -37,8 +37,8 @@ export function findPostgresBinaries(): string | undefined {
 }
 
 /**
- * Starts a server in a temporary directory. It ends with this process, even if
- * that is killed, and keeps nothing over a power failure.
+ * Starts a server in a temporary directory. It ends with this process, on
+ * Linux even if that is killed, and keeps nothing over a power failure.
  */
 export async function startPostgresCluster(binaries: string): Promise<PostgresCluster> {
   const host = mkdtempSync(join(tmpdir(), "countersign-pg-"));
@@ -67,12 +67,12 @@ export async function startPostgresCluster(binaries: string): Promise<PostgresCl
       ...settings,
       stdio: ["ignore", "ignore", "inherit"],
     });
-    server = spawn(
+    const [command = "", ...args] = [
       // The kernel ends the server with the process that started it.
-      "setpriv",
-      ["--pdeathsig", "SIGQUIT", join(binaries, "postgres"), "-D", data, ...serverSettings(host)],
-      { ...settings, stdio: ["ignore", "ignore", "pipe"] },
-    );
+      ...(process.platform === "linux" ? ["setpriv", "--pdeathsig", "SIGQUIT"] : []),
+      ...[join(binaries, "postgres"), "-D", data, ...serverSettings(host)],
+    ];
+    server = spawn(command, args, { ...settings, stdio: ["ignore", "ignore", "pipe"] });
     await isReady(server);
   } catch (error) {
     await stop();
