@@ -36,14 +36,14 @@ describe("a server with as many calls as it may have", () => {
     const { mailbox, baseUrl, client, held } = await fullServer();
     const connect = createClient(Mailbox, createConnectTransport({ baseUrl, httpVersion: "1.1" }));
     for (const call of [
-      client.getBulletin({}),
-      client.sendLetter({}, { headers: header }),
-      client.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
-      connect.getBulletin({}),
-      connect.sendLetter({}, { headers: header }),
-      connect.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
+      () => client.getBulletin({}),
+      () => client.sendLetter({}, { headers: header }),
+      () => client.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
+      () => connect.getBulletin({}),
+      () => connect.sendLetter({}, { headers: header }),
+      () => connect.watchLetters({}, { headers: header })[Symbol.asyncIterator]().next(),
     ]) {
-      await expect(call).rejects.toSatisfy((reason) => codeOf(reason) === Code.Unavailable);
+      await expect(call()).rejects.toSatisfy((reason) => codeOf(reason) === Code.Unavailable);
     }
     expect(mailbox.log.began).toEqual(["sendLetter"]);
     mailbox.log.release();

@@ -17,13 +17,13 @@ describe("the operator's API", () => {
     const token = { headers: { "countersign-operator-token": "operator-of-the-test" } };
     for (const options of [{}, token]) {
       for (const call of [
-        world.stranger.startRuns({ fab }, options),
-        world.stranger.listRuns({}, options),
-        world.stranger.stopRun({ runId }, options),
-        world.stranger.getDecisions({}, options),
-        collect(world.stranger.streamLogs({ runId }, options)),
+        () => world.stranger.startRuns({ fab }, options),
+        () => world.stranger.listRuns({}, options),
+        () => world.stranger.stopRun({ runId }, options),
+        () => world.stranger.getDecisions({}, options),
+        () => collect(world.stranger.streamLogs({ runId }, options)),
       ]) {
-        expect(await failureOf(call)).toEqual({
+        expect(await failureOf(call())).toEqual({
           code: Code.Unauthenticated,
           text: "Authentication failed.",
         });

@@ -56,8 +56,8 @@ describe("a node's way", () => {
     const unknown = fleet.activateNode({ heartbeatInterval: 30 });
     expect(await failureOf(unknown)).toMatchObject(precondition);
     const { nodeId } = await fleet.registerNode({});
-    for (const call of [fleet.registerNode({}), fleet.deactivateNode({ nodeId })]) {
-      expect(await failureOf(call)).toMatchObject(precondition);
+    for (const call of [() => fleet.registerNode({}), () => fleet.deactivateNode({ nodeId })]) {
+      expect(await failureOf(call())).toMatchObject(precondition);
     }
     expect(await failureOf(fleet.activateNode({ heartbeatInterval: 9 }))).toEqual({
       code: Code.InvalidArgument,
@@ -76,10 +76,10 @@ describe("a node's way", () => {
     expect(await closed.state.nodes.listOnline()).toEqual([nodeId]);
     expect(await failureOf(fleet.unregisterNode({ nodeId }))).toEqual(theirs);
     for (const call of [
-      closed.fleet(stranger).registerNode({}),
-      closed.fleet(stranger).activateNode({ heartbeatInterval: 30 }),
+      () => closed.fleet(stranger).registerNode({}),
+      () => closed.fleet(stranger).activateNode({ heartbeatInterval: 30 }),
     ]) {
-      expect(await failureOf(call)).toEqual(refused);
+      expect(await failureOf(call())).toEqual(refused);
     }
   });
 
@@ -185,12 +185,12 @@ describe("a node's messages", () => {
     expect((await fleet.pullMessages({ node: { nodeId } })).messagesList).toEqual([]);
     const objectId = instruction.id;
     for (const call of [
-      fleet.pushMessages({ messagesList: [reply.message], messageObjectTrees: [reply.tree] }),
-      fleet.pushObject({ runId, objectId }),
-      fleet.pullObject({ runId, objectId }),
-      fleet.confirmMessageReceived({ runId, messageObjectId: objectId }),
+      () => fleet.pushMessages({ messagesList: [reply.message], messageObjectTrees: [reply.tree] }),
+      () => fleet.pushObject({ runId, objectId }),
+      () => fleet.pullObject({ runId, objectId }),
+      () => fleet.confirmMessageReceived({ runId, messageObjectId: objectId }),
     ]) {
-      expect(await failureOf(call)).toEqual(stopped);
+      expect(await failureOf(call())).toEqual(stopped);
     }
   });
 

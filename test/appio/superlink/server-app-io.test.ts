@@ -73,14 +73,14 @@ describe("who may call", () => {
     const { app: other } = await world.runningRun();
     const permissionDenied = { code: Code.PermissionDenied };
     for (const call of [
-      other.getNodes({ runId }),
-      other.pushLogs({ runId, logs: ["mine"] }),
-      other.updateRunStatus({ runId, runStatus: completed }),
-      other.pushAppOutputs({ context: { runId, nodeId: 1n } }),
-      other.pushMessages({ messagesList: [drafts.instruction(runId, 2n).message] }),
-      other.pullObject({ runId, node: superLinkNode, objectId: "a".repeat(64) }),
+      () => other.getNodes({ runId }),
+      () => other.pushLogs({ runId, logs: ["mine"] }),
+      () => other.updateRunStatus({ runId, runStatus: completed }),
+      () => other.pushAppOutputs({ context: { runId, nodeId: 1n } }),
+      () => other.pushMessages({ messagesList: [drafts.instruction(runId, 2n).message] }),
+      () => other.pullObject({ runId, node: superLinkNode, objectId: "a".repeat(64) }),
     ]) {
-      expect(await failureOf(call)).toMatchObject(permissionDenied);
+      expect(await failureOf(call())).toMatchObject(permissionDenied);
     }
     expect((await world.state.runs.find(runId))?.status?.status).toBe("running");
     expect((await world.state.logs.after(runId, 0)).text).toBe("");
@@ -118,16 +118,16 @@ describe("a run's way through its statuses", () => {
     const { app } = await world.startingRun();
     const text = "Run is starting.";
     const calls = [
-      app.getNodes({}),
-      app.pushMessages({}),
-      app.pullMessages({ messageIds: ["a"] }),
-      app.pushAppOutputs({ context: { nodeId: 1n } }),
-      app.pushObject({ node: superLinkNode, objectId: "a".repeat(64) }),
-      app.pullObject({ node: superLinkNode, objectId: "a".repeat(64) }),
-      app.confirmMessageReceived({ messageObjectId: "a".repeat(64) }),
+      () => app.getNodes({}),
+      () => app.pushMessages({}),
+      () => app.pullMessages({ messageIds: ["a"] }),
+      () => app.pushAppOutputs({ context: { nodeId: 1n } }),
+      () => app.pushObject({ node: superLinkNode, objectId: "a".repeat(64) }),
+      () => app.pullObject({ node: superLinkNode, objectId: "a".repeat(64) }),
+      () => app.confirmMessageReceived({ messageObjectId: "a".repeat(64) }),
     ];
     for (const call of calls) {
-      expect(await failureOf(call)).toEqual({ code: Code.PermissionDenied, text });
+      expect(await failureOf(call())).toEqual({ code: Code.PermissionDenied, text });
     }
   });
 
@@ -143,8 +143,12 @@ describe("a run's way through its statuses", () => {
     const { runId, token, app } = await world.runningRun();
     await app.updateRunStatus({ runId, runStatus: completed });
     expect((await world.state.runs.find(runId))?.status).toMatchObject(completed);
-    for (const call of [app.getNodes({}), app.pullAppInputs({}), app.sendAppHeartbeat({ token })]) {
-      expect(await failureOf(call)).toEqual(refused);
+    for (const call of [
+      () => app.getNodes({}),
+      () => app.pullAppInputs({}),
+      () => app.sendAppHeartbeat({ token }),
+    ]) {
+      expect(await failureOf(call())).toEqual(refused);
     }
   });
 
