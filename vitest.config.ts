@@ -10,6 +10,8 @@ const postgresOnly = ["test/postgres/**/*.test.ts", "test/**/{*-,}postgres.test.
 /** Suites that run over both engines as well as those that are for PostgreSQL alone. */
 const postgresSuites = [
   ...storeSuites,
+  "test/appio/authentication-cases.test.ts",
+  "test/appio/superlink/{control,fleet,server-app-io}.test.ts",
   "test/authority/{authority,authority.model,claim-race,migrate,sql-database}.test.ts",
   ...postgresOnly,
 ];

@@ -52,15 +52,20 @@ export function createStore(kind: StoreKind = storeKind): Store {
     case "postgres": {
       const used = usedSchemas.pop();
       const schema = used ?? newSchemaName();
-      let open = () => openSchema(schema, used === undefined ? createSchema : emptyTables);
+      let prepare: typeof createSchema | undefined =
+        used === undefined ? createSchema : emptyTables;
       return {
         kind,
         async open() {
-          const database = await open();
-          open = () => openSchema(schema);
+          const database = await openSchema(schema, prepare);
+          prepare = undefined;
           return database;
         },
-        reuse: () => usedSchemas.push(schema),
+        reuse() {
+          if (used !== undefined || prepare === undefined) {
+            usedSchemas.push(schema);
+          }
+        },
       };
     }
   }

@@ -9,17 +9,20 @@ import { type SuperLinkOptions, startSuperLink } from "../../../src/appio/superl
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
 import { transportTo } from "../../../src/client/located-transport.ts";
 import { parseToken, type Token } from "../../../src/policy/token.ts";
+import { createStore } from "../../store.ts";
 import { newKey } from "../credentials/keys.ts";
 import { createClock, fabBytes } from "../state/world.ts";
 
 /** The operator's token in these tests. */
 export const operator = parseToken("operator-of-the-tests");
 
-/** A SuperLink on free ports, in memory, and clients of all of its services. */
+/** A SuperLink on free ports and a database of its own, and clients of all of its services. */
 export async function createSuperLinkWorld(options: Partial<SuperLinkOptions> = {}) {
   const clock = createClock();
+  const store = createStore();
+  const { databasePath } = options;
   const link = await startSuperLink({
-    databasePath: ":memory:",
+    ...(databasePath === undefined ? { database: await store.open() } : {}),
     operatorToken: operator,
     serverAppIoPort: 0,
     fleetPort: 0,
@@ -70,7 +73,10 @@ export async function createSuperLinkWorld(options: Partial<SuperLinkOptions> = 
       const { nodeId } = await fleet.activateNode({ heartbeatInterval: 1800 });
       return { nodeId, fleet };
     },
-    [Symbol.asyncDispose]: () => link.close(),
+    async [Symbol.asyncDispose]() {
+      await link.close();
+      store.reuse();
+    },
   };
   return world;
 }
