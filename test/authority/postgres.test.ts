@@ -286,7 +286,7 @@ describe("transaction", () => {
   });
 
   test("waits for a connection as long as it is told", async () => {
-    const database = await openNotes({ maxConnections: 1, connectTimeoutMs: 50 });
+    const database = await openNotes({ maxConnections: 1, connectTimeoutMs: 1_000 });
     const other = database.transaction(async ({ query }) => {
       await write(query, 1n);
       await tooLate;
