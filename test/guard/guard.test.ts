@@ -153,7 +153,7 @@ describe("the guard", () => {
       signal.addEventListener("abort", () => stopped.resolve());
       return new Promise(() => undefined);
     });
-    await expect(as("right").countLetters({}, { timeoutMs: 30 })).rejects.toBeInstanceOf(
+    await expect(as("right").countLetters({}, { timeoutMs: 200 })).rejects.toBeInstanceOf(
       ConnectError,
     );
     await stopped.promise;
