@@ -8,9 +8,13 @@ import { createDrafts, type Draft, type DraftOptions } from "./drafts.ts";
 /** The instant at which the clocks of these tests start, in milliseconds since the epoch. */
 export const startMs = Date.UTC(2026, 10, 23);
 
-/** A clock that stands until it is moved. */
-export function createClock() {
-  let nowMs = startMs;
+/**
+ * A clock that stands until it is moved.
+ *
+ * @param beginMs - where it stands at first, in milliseconds since the epoch.
+ */
+export function createClock(beginMs = startMs) {
+  let nowMs = beginMs;
   return {
     now: () => nowMs,
     advance(seconds: number) {

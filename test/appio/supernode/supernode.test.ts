@@ -24,7 +24,7 @@ import { digestToken, parseToken } from "../../../src/policy/token.ts";
 import { serve } from "../../../src/serve/serve.ts";
 import { archive } from "../launch/archive.ts";
 import { flowerArchive, flowerManifest } from "../launch/flower-archive.ts";
-import { createWorld } from "../state/world.ts";
+import { createClock, createWorld } from "../state/world.ts";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -37,7 +37,9 @@ const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000, in
 
 /** The Fleet side of a SuperLink on a state that the test reaches into, as a ServerApp would. */
 async function superLink() {
-  const world = await createWorld();
+  // Of today: ClientApps date their replies by the host's clock, and one that is
+  // older than its instruction's day is none.
+  const world = await createWorld(undefined, createClock(Date.now()));
   cleanups.push(() => world[Symbol.asyncDispose]());
   const { nodes } = world.state;
   const findNode = (publicKey: Uint8Array) => nodes.idOf(publicKey);
