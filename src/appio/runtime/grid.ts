@@ -1,5 +1,4 @@
 import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
-import type { Message as MessageProto, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
 import {
   type AuthenticatedClient,
@@ -9,16 +8,17 @@ import type { LocatedTransport } from "../../client/located-transport.ts";
 import type { Token } from "../../policy/token.ts";
 import type { ContentObject } from "../objects/content-object.ts";
 import { type DeflatedObject, deflate, treeOf } from "../objects/deflate.ts";
-import { Message } from "../objects/message.ts";
-import { messageErrorCodes } from "../objects/message-error.ts";
+import type { Message } from "../objects/message.ts";
 import type { CreateSha256 } from "../objects/object-id.ts";
 import { serverAppIoPolicy } from "../policy.ts";
 import { addressInstruction, superLinkNodeId } from "./address-instruction.ts";
 import { createObjectChannel, type ObjectChannel } from "./object-channel.ts";
+import { pullReplies } from "./pull-replies.ts";
 import { createRetry, type Retry } from "./retry.ts";
 import type { GridCallOptions, SendAndReceiveOptions, ServerAppGrid } from "./server-app-grid.ts";
 import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
-import { ObjectUnavailableError, type PullObjectsOptions } from "./transfer.ts";
+import { sleepUntil } from "./sleep-until.ts";
+import type { PullObjectsOptions } from "./transfer.ts";
 
 /** What a {@link Grid} needs. */
 export interface GridOptions {
@@ -101,7 +101,9 @@ export class Grid implements ServerAppGrid {
   /** Returns the ids of the nodes that are online and take part in the run. */
   async getNodeIds(options: GridCallOptions = {}): Promise<bigint[]> {
     const { runId } = this.run;
-    const { nodes } = await this.#call(options, (call) => this.#client.getNodes({ runId }, call));
+    const { nodes } = await this.#call(this.#signal(options), (call) =>
+      this.#client.getNodes({ runId }, call),
+    );
     return nodes.map((node) => node.nodeId);
   }
 
@@ -114,10 +116,11 @@ export class Grid implements ServerAppGrid {
    * resources left.
    * @throws TypeError if a message is a reply, or has no time to live.
    */
-  async pushMessages(
-    messages: Iterable<Message>,
-    options: GridCallOptions = {},
-  ): Promise<string[]> {
+  pushMessages(messages: Iterable<Message>, options: GridCallOptions = {}): Promise<string[]> {
+    return this.#push(messages, this.#signal(options));
+  }
+
+  async #push(messages: Iterable<Message>, signal: AbortSignal | undefined): Promise<string[]> {
     const { maxChunkBytes, createSha256 } = this.#options;
     const known = new Map<ContentObject, DeflatedObject>();
     const addressed = Array.from(messages, (message) =>
@@ -137,12 +140,12 @@ export class Grid implements ServerAppGrid {
       messageObjectTrees: deflated.map(treeOf),
     };
     const response = await this.#unlessExhausted("pushed", () =>
-      this.#call(options, (call) => this.#client.pushMessages(request, call)),
+      this.#call(signal, (call) => this.#client.pushMessages(request, call)),
     );
     if (response === undefined) {
       return [];
     }
-    await this.#objects.push(deflated, response.objectsToPush, this.#signal(options));
+    await this.#objects.push(deflated, response.objectsToPush, signal);
     return response.messageIds;
   }
 
@@ -153,27 +156,14 @@ export class Grid implements ServerAppGrid {
    *
    * @param messageIds Ids that {@link pushMessages} returned.
    */
-  async pullMessages(
-    messageIds: Iterable<string>,
-    options: GridCallOptions = {},
-  ): Promise<Message[]> {
-    const request = { runId: this.run.runId, messageIds: Array.from(new Set(messageIds)) };
-    if (request.messageIds.length === 0) {
-      return [];
-    }
-    const response = await this.#unlessExhausted("pulled", () =>
-      this.#call(options, (call) => this.#client.pullMessages(request, call)),
-    );
-    const replies: Message[] = [];
-    for (const [index, proto] of (response?.messagesList ?? []).entries()) {
-      replies.push(await this.#pullReply(proto, response?.messageObjectTrees[index], options));
-    }
-    return replies;
+  pullMessages(messageIds: Iterable<string>, options: GridCallOptions = {}): Promise<Message[]> {
+    return this.#pull(messageIds, this.#signal(options), undefined);
   }
 
   /**
    * Sends instructions and waits for the replies: until all have come, or the
-   * time is over. Then it returns what has come.
+   * time is over. Then it returns what has come. The time is that of the whole
+   * call: what takes longer to send stays unsent, with a warning.
    */
   async sendAndReceive(
     messages: Iterable<Message>,
@@ -181,62 +171,79 @@ export class Grid implements ServerAppGrid {
   ): Promise<Message[]> {
     const { pollIntervalMs = 3_000, sleep = sleepByTimer, now = defaultClock } = this.#options;
     const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+    if (!(timeoutMs >= 0)) {
+      throw new TypeError(`"timeoutMs" must be a number of at least 0, not ${timeoutMs}`);
+    }
     const signal = this.#signal(options);
-    const unanswered = new Set(await this.pushMessages(messages, options));
-    const endsAt = now() + timeoutMs;
+    const over = new AbortController();
+    const done = new AbortController();
+    if (timeoutMs < Number.POSITIVE_INFINITY) {
+      void sleepUntil(now() + timeoutMs, done.signal, { now, sleep }).then(() => over.abort());
+    }
+    const deadline = over.signal;
+    const ending = anyOf(signal, deadline);
     const replies: Message[] = [];
-    while (unanswered.size > 0 && now() < endsAt) {
-      for (const reply of await this.pullMessages(unanswered, options)) {
-        replies.push(reply);
-        unanswered.delete(reply.metadata.replyToMessageId);
+    let unanswered: Set<string> | undefined;
+    try {
+      unanswered = new Set(await this.#push(messages, ending));
+      while (unanswered.size > 0 && !deadline.aborted) {
+        for (const reply of await this.#pull(unanswered, signal, deadline)) {
+          replies.push(reply);
+          unanswered.delete(reply.metadata.replyToMessageId);
+        }
+        if (unanswered.size > 0) {
+          // Flower sleeps the whole interval even when the time is over before it.
+          await sleep(pollIntervalMs, ending);
+          signal?.throwIfAborted();
+        }
       }
-      if (unanswered.size > 0) {
-        // Flower sleeps the whole interval even when the time is over before it.
-        await sleep(Math.max(0, Math.min(pollIntervalMs, endsAt - now())), signal);
-        signal?.throwIfAborted();
+    } catch (error) {
+      if (!deadline.aborted || signal?.aborted) {
+        throw error;
       }
+      if (unanswered === undefined) {
+        this.#warn(`Not all messages could be sent within ${timeoutMs} ms.`);
+      }
+    } finally {
+      done.abort();
     }
     return replies;
   }
 
-  async #pullReply(
-    { metadata }: MessageProto,
-    tree: ObjectTree | undefined,
-    options: GridCallOptions,
-  ): Promise<Message> {
-    if (tree === undefined) {
-      throw new ConnectError("the server sent a message without its objects", Code.Internal);
+  /** Pulls replies; only those that arrive before the deadline. */
+  async #pull(
+    messageIds: Iterable<string>,
+    signal: AbortSignal | undefined,
+    deadline: AbortSignal | undefined,
+  ): Promise<Message[]> {
+    const { runId } = this.run;
+    const request = { runId, messageIds: Array.from(new Set(messageIds)) };
+    if (request.messageIds.length === 0) {
+      return [];
     }
-    try {
-      return await this.#objects.pull(tree, this.#signal(options));
-    } catch (error) {
-      if (error instanceof ObjectUnavailableError) {
-        return this.#unavailableReply(metadata?.replyToMessageId ?? "", error.message);
-      }
-      throw error;
-    }
-  }
-
-  /** Stands for a reply whose objects never came. It exists here only. */
-  #unavailableReply(replyToMessageId: string, reason: string): Message {
-    const { now = Date.now } = this.#options;
-    const metadata = {
-      runId: this.run.runId,
-      messageId: "",
-      srcNodeId: superLinkNodeId,
-      dstNodeId: superLinkNodeId,
-      replyToMessageId,
-      groupId: "",
-      ttlSeconds: 0,
-      messageType: "system",
-      createdAtSeconds: now() / 1000,
-    };
-    return new Message(metadata, { error: { code: messageErrorCodes.messageUnavailable, reason } });
+    const response = await this.#unlessExhausted("pulled", () =>
+      this.#call(anyOf(signal, deadline), (call) => this.#client.pullMessages(request, call)),
+    );
+    const trees = response?.messageObjectTrees ?? [];
+    const announced = response?.messagesList ?? [];
+    return pullReplies(
+      announced.map((message, index) => ({ message, tree: trees[index] })),
+      {
+        objects: this.#objects,
+        runId,
+        signal,
+        deadline,
+        onWarning: (text) => this.#warn(text),
+        now: this.#options.now ?? Date.now,
+      },
+    );
   }
 
   /** Makes a call, repeated while the server is unavailable. */
-  #call<T>(options: GridCallOptions, attempt: (call: CallOptions) => Promise<T>): Promise<T> {
-    const signal = this.#signal(options);
+  #call<T>(
+    signal: AbortSignal | undefined,
+    attempt: (call: CallOptions) => Promise<T>,
+  ): Promise<T> {
     return this.#retry.call(() => attempt(signal === undefined ? {} : { signal }), signal);
   }
 
@@ -248,19 +255,25 @@ export class Grid implements ServerAppGrid {
       if (ConnectError.from(error).code !== Code.ResourceExhausted) {
         throw error;
       }
-      const { onWarning = console.warn } = this.#options;
-      onWarning(`No messages were ${done}: the server's resources are exhausted.`);
+      this.#warn(`No messages were ${done}: the server's resources are exhausted.`);
       return undefined;
     }
   }
 
+  #warn(text: string): void {
+    const { onWarning = console.warn } = this.#options;
+    onWarning(text);
+  }
+
   /** Ends a call when either the grid or the call itself is to end. */
   #signal({ signal }: GridCallOptions): AbortSignal | undefined {
-    const own = this.#options.signal;
-    return own === undefined || signal === undefined
-      ? (own ?? signal)
-      : AbortSignal.any([own, signal]);
+    return anyOf(this.#options.signal, signal);
   }
+}
+
+function anyOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal | undefined {
+  const given = signals.filter((signal) => signal !== undefined);
+  return given.length < 2 ? given[0] : AbortSignal.any(given);
 }
 
 function defaultClock(): number {

@@ -5,7 +5,13 @@ import { contentOf, type DeflatedObject, objectsOf } from "../objects/deflate.ts
 import { inflateMessage } from "../objects/inflate.ts";
 import type { Message } from "../objects/message.ts";
 import type { Retry } from "./retry.ts";
-import { type PullObjectsOptions, pullObjectTree, pushObjects } from "./transfer.ts";
+import {
+  defaultConcurrency,
+  type PullObjectsOptions,
+  pullObjectTree,
+  pushObjects,
+} from "./transfer.ts";
+import { createTurns } from "./turns.ts";
 
 /** The three RPCs of objects. ServerAppIo, ClientAppIo and Fleet have the same. */
 export type ObjectClient = Pick<
@@ -42,18 +48,30 @@ export interface ObjectChannel {
     signal?: AbortSignal,
   ): Promise<void>;
   /**
-   * Pulls all objects of a message, confirms them, and rebuilds the message.
+   * Pulls all objects of a message, and rebuilds the message. Where several
+   * messages are pulled at once, `maxConcurrentPulls` holds for all of them
+   * together, and one that waits for objects does not hold up the others.
    *
    * @throws ObjectNotFoundError, ObjectUnavailableError or ObjectMismatchError
    * if objects are missing or wrong, and InflateError if they make no message.
    */
-  pull(tree: ObjectTree, signal?: AbortSignal): Promise<Message>;
+  pull(tree: ObjectTree, options?: PullMessageOptions): Promise<Message>;
+  /** Tells the server that a message is here, so that it can free the message's objects. */
+  confirm(messageId: string, signal?: AbortSignal): Promise<void>;
+}
+
+/** Options of {@link ObjectChannel.pull}. */
+export interface PullMessageOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of several messages pulled at once, the one of the lowest rank is served first. Default: 0. */
+  readonly rank?: number;
 }
 
 /** Makes an {@link ObjectChannel}. */
 export function createObjectChannel(options: ObjectChannelOptions): ObjectChannel {
   const { client, retry, runId, nodeId } = options;
   const caller = { node: { nodeId }, runId };
+  const inTurn = createTurns(options.maxConcurrentPulls ?? defaultConcurrency);
 
   return {
     async push(messages, objectIds, signal) {
@@ -69,21 +87,24 @@ export function createObjectChannel(options: ObjectChannelOptions): ObjectChanne
       );
     },
 
-    async pull(tree, signal) {
+    async pull(tree, { signal, rank = 0 } = {}) {
       const contents = await pullObjectTree(
         tree,
         (objectId, ending) => {
           const attempt = () => client.pullObject({ ...caller, objectId }, callOptions(ending));
-          return retry.call(attempt, ending);
+          return inTurn(rank, () => retry.call(attempt, ending));
         },
         { ...options, signal },
       );
-      const confirmation = { ...caller, messageObjectId: tree.objectId };
+      return inflateMessage(tree.objectId, contents);
+    },
+
+    async confirm(messageObjectId, signal) {
+      const confirmation = { ...caller, messageObjectId };
       await retry.call(
         () => client.confirmMessageReceived(confirmation, callOptions(signal)),
         signal,
       );
-      return inflateMessage(tree.objectId, contents);
     },
   };
 }

@@ -79,7 +79,8 @@ async function exchange(
     random,
     ...hashing,
   });
-  const message = await objects.pull(onlyTree(messageObjectTrees), signal);
+  const message = await objects.pull(onlyTree(messageObjectTrees), { signal });
+  await objects.confirm(message.metadata.messageId, signal);
 
   const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onLog);
 

@@ -9,7 +9,7 @@ export interface GridCallOptions {
 
 /** Options of {@link ServerAppGrid.sendAndReceive}. */
 export interface SendAndReceiveOptions extends GridCallOptions {
-  /** How long to wait for replies, in milliseconds. Default: for ever. */
+  /** How long the whole call may take, sending included, in milliseconds; at least 0. Default: for ever. */
   readonly timeoutMs?: number;
 }
 

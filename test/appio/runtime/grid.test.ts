@@ -5,7 +5,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
 import { ArrayRecord } from "../../../src/appio/objects/array-record.ts";
 import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
-import { deflate } from "../../../src/appio/objects/deflate.ts";
+import { contentOf, deflate, treeOf } from "../../../src/appio/objects/deflate.ts";
 import { Message } from "../../../src/appio/objects/message.ts";
 import { NdArray } from "../../../src/appio/objects/nd-array.ts";
 import { objectIdsOf } from "../../../src/appio/objects/object-tree.ts";
@@ -15,6 +15,7 @@ import { RunNotRunningError } from "../../../src/appio/runtime/retry.ts";
 import { ObjectNotFoundError } from "../../../src/appio/runtime/transfer.ts";
 import { transportTo } from "../../../src/client/located-transport.ts";
 import { run, smallSuperLink, token } from "./small-superlink.ts";
+import { virtualTime } from "./virtual-time.ts";
 
 /** A grid that talks to a small SuperLink; its waits take no time but count. */
 function connected(options: Partial<GridOptions> = {}) {
@@ -263,14 +264,107 @@ describe("pullMessages", () => {
     expect(superLink.pulled.length).toBeLessThanOrEqual(1000);
   });
 
-  test("an object of another content is refused, and not confirmed", async () => {
-    const { grid, superLink } = connected();
+  describe("a reply that cannot be read becomes an error reply, and the others arrive:", () => {
+    /** Spoils the first of two replies and pulls both. Objects that are missing are given up at once. */
+    async function pullBoth(
+      spoil: (superLink: ReturnType<typeof smallSuperLink>, replyId: string) => unknown,
+    ) {
+      const connection = connected({ pulling: { maxTriesPerObject: 1 } });
+      const { grid, superLink } = connection;
+      const [first = "", second = ""] = await grid.pushMessages([to(7n), to(8n)]);
+      const spoiltId = superLink.answer(superLink.received(first).reply(content()));
+      const goodId = superLink.answer(superLink.received(second).reply(content()));
+      spoil(superLink, spoiltId);
+      const [spoilt, good, ...more] = await grid.pullMessages([first, second]);
+      expect(more).toEqual([]);
+      expect(good?.metadata).toMatchObject({ messageId: goodId, replyToMessageId: second });
+      expect(spoilt?.metadata).toMatchObject({ messageId: "", replyToMessageId: first });
+      expect(spoilt?.error.code).toBe(3);
+      const { reason = "" } = spoilt?.error ?? {};
+      expect(connection.warnings).toEqual([
+        `The reply to message ${first} could not be read: ${reason}`,
+      ]);
+      return { reason, first, spoiltId, goodId, confirmed: superLink.confirmed };
+    }
+
+    test("an object has another content", async () => {
+      const { reason, ...got } = await pullBoth(({ objects }, replyId) =>
+        objects.set(replyId, new Uint8Array(3)),
+      );
+      expect(reason).toContain("has another ID");
+      expect(got.confirmed.toSorted()).toEqual([got.spoiltId, got.goodId].toSorted());
+    });
+
+    test("the objects are no message", async () => {
+      const { reason, ...got } = await pullBoth(({ replies, objects }) => {
+        const dict = deflate(new RecordDict());
+        objects.set(dict.id, contentOf(dict));
+        const [reply] = replies;
+        if (reply !== undefined) reply.tree = treeOf(dict);
+      });
+      expect(reason).toBe("Expected an object of type Message, but got RecordDict.");
+      expect(got.confirmed.toSorted()).toEqual([got.spoiltId, got.goodId].toSorted());
+    });
+
+    test.each([
+      ["another sender", { srcNodeId: 9n }, '"srcNodeId" 9, but says 7'],
+      ["another receiver", { dstNodeId: 9n }, '"dstNodeId" 9, but says 1'],
+      ["another run", { runId: 9n }, `"runId" 9, but says ${run.runId}`],
+    ])("it was announced with %s", async (_, changes, text) => {
+      const { reason, ...got } = await pullBoth(({ replies }) => {
+        const metadata = replies[0]?.message.metadata;
+        if (metadata !== undefined) Object.assign(metadata, changes);
+      });
+      expect(reason).toContain(text);
+      expect(got.confirmed).toContain(got.spoiltId);
+    });
+
+    test("the server does not know an object; it is not confirmed", async () => {
+      const { reason, ...got } = await pullBoth(({ objects }, replyId) => objects.delete(replyId));
+      expect(reason).toContain("could not be found");
+      expect(got.confirmed).toEqual([got.goodId]);
+    });
+
+    test("the server refuses to give an object; it is not confirmed", async () => {
+      const { reason, ...got } = await pullBoth(({ failures }) =>
+        failures.set("pullObject", [new ConnectError("broken", Code.Internal)]),
+      );
+      expect(reason).toContain("broken");
+      expect(got.confirmed).toEqual([got.goodId]);
+    });
+
+    test("an object is announced, but not there; the other does not wait for it", async () => {
+      const { reason, ...got } = await pullBoth(({ objects }, replyId) =>
+        objects.set(replyId, undefined),
+      );
+      expect(reason).toContain("is not yet available");
+      expect(got.confirmed).toEqual([got.goodId]);
+    });
+  });
+
+  test("a reply arrives although its confirmation fails", async () => {
+    const { grid, superLink, warnings } = connected();
     const [id = ""] = await grid.pushMessages([to(7n)]);
     const replyId = superLink.answer(superLink.received(id).reply(content()));
-    superLink.objects.set(replyId, new Uint8Array(3));
-    await expect(grid.pullMessages([id])).rejects.toThrow("has another ID");
-    expect(superLink.confirmed).toEqual([]);
+    superLink.failures.set("confirmMessageReceived", [new ConnectError("no", Code.Internal)]);
+    expect((await grid.pullMessages([id])).map(({ metadata }) => metadata.messageId)).toEqual([
+      replyId,
+    ]);
+    expect(warnings).toEqual([`Message ${replyId} could not be confirmed: [internal] no`]);
   });
+
+  test.each([Code.Unauthenticated, Code.PermissionDenied])(
+    "an error that ends the app, code %d, ends the pull",
+    async (code) => {
+      const { grid, superLink } = connected();
+      const ids = await grid.pushMessages([to(7n), to(8n)]);
+      for (const id of ids) {
+        superLink.answer(superLink.received(id).reply(content()));
+      }
+      superLink.failures.set("pullObject", [new ConnectError("over", code)]);
+      await expect(grid.pullMessages(ids)).rejects.toThrow("over");
+    },
+  );
 
   test("returns nothing, with a warning, when resources are exhausted", async () => {
     const { grid, superLink, warnings } = connected();
@@ -304,18 +398,72 @@ describe("sendAndReceive", () => {
   });
 
   test("case 65: returns nothing when no reply comes in 0.15 s", async () => {
-    const { grid, waits } = connected();
-    expect(await grid.sendAndReceive([to(7n)], { timeoutMs: 150 })).toEqual([]);
-    expect(waits).toEqual([150]);
+    const time = virtualTime();
+    const { grid } = connected({ ...time });
+    expect(await time.until(grid.sendAndReceive([to(7n)], { timeoutMs: 150 }))).toEqual([]);
+    expect(time.now()).toBe(150);
   });
 
   test("returns what has come when the time is over", async () => {
-    const { grid, superLink, waits, during } = connected();
-    during.wait = () => waits.length === 1 && answer(superLink, 1);
-    const replies = await grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 7000 });
+    const time = virtualTime();
+    const { grid, superLink } = connected({
+      ...time,
+      sleep: (ms, signal) => {
+        if (ms === 3000 && time.now() === 0) answer(superLink, 1);
+        return time.sleep(ms, signal);
+      },
+    });
+    const sending = grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 7000 });
+    const replies = await time.until(sending);
     expect(replies.map(({ metadata }) => metadata.srcNodeId)).toEqual([8n]);
-    expect(waits).toEqual([3000, 3000, 1000]);
+    expect(time.now()).toBe(7000);
     expect(superLink.calls.filter((rpc) => rpc === "pullMessages")).toHaveLength(3);
+  });
+
+  test("does not wait past its time for objects that a dead node announced", async () => {
+    const time = virtualTime();
+    const { grid, superLink } = connected({
+      ...time,
+      sleep: (ms, signal) => {
+        if (ms === 3000) {
+          const [dead, alive] = (superLink.pushes[0]?.messagesList ?? []).map(({ metadata }) =>
+            superLink.received(metadata?.messageId ?? ""),
+          );
+          if (dead !== undefined) superLink.answer(dead.reply(content()), false);
+          if (alive !== undefined) superLink.answer(alive.reply(new RecordDict()));
+        }
+        return time.sleep(ms, signal);
+      },
+    });
+    const sending = grid.sendAndReceive([to(7n), to(8n)], { timeoutMs: 60_000 });
+    const replies = await time.until(sending);
+    expect(replies.map(({ metadata }) => metadata.srcNodeId)).toEqual([8n]);
+    expect(time.now()).toBe(60_000);
+    expect(superLink.calls.filter((rpc) => rpc === "pullMessages")).toHaveLength(2);
+  });
+
+  test("does not wait past its time for a SuperLink that is down, and says what it did not send", async () => {
+    const time = virtualTime();
+    const { grid, superLink, warnings } = connected({ ...time });
+    const down = Array.from({ length: 50 }, () => new ConnectError("down", Code.Unavailable));
+    superLink.failures.set("pushMessages", down);
+    expect(await time.until(grid.sendAndReceive([to(7n)], { timeoutMs: 5_000 }))).toEqual([]);
+    expect(time.now()).toBe(5_000);
+    expect(warnings).toEqual(["Not all messages could be sent within 5000 ms."]);
+  });
+
+  test("leaves no timer behind", async () => {
+    const time = virtualTime();
+    const { grid } = connected({ ...time });
+    await grid.sendAndReceive([], { timeoutMs: 1e12 });
+    expect(time.pending()).toBe(0);
+  });
+
+  test.each([-1, Number.NaN])("refuses a time of %s ms", async (timeoutMs) => {
+    const { grid } = connected();
+    await expect(grid.sendAndReceive([], { timeoutMs })).rejects.toThrow(
+      `"timeoutMs" must be a number of at least 0, not ${timeoutMs}`,
+    );
   });
 
   test("an error reply is an answer too", async () => {

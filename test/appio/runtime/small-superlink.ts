@@ -127,6 +127,8 @@ export function smallSuperLink() {
     failures,
     pushes,
     objects,
+    /** What it answers pulls with. */
+    replies,
     /** Whether it takes no object, even one that it asked for. */
     refusesObjects,
     /** Ids of objects, in the order of the calls that named them. */

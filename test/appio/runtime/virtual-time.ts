@@ -53,5 +53,5 @@ export function virtualTime() {
     }
   }
 
-  return { now: () => time, sleep, until, waits };
+  return { now: () => time, sleep, until, waits, pending: () => pending.size };
 }

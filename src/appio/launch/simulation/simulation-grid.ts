@@ -16,11 +16,11 @@ import type {
   ServerAppGrid,
 } from "../../runtime/server-app-grid.ts";
 import type { Sleep } from "../../runtime/sleep.ts";
+import { sleepUntil } from "../../runtime/sleep-until.ts";
 import { textOfThrown } from "../../runtime/thrown-text.ts";
 import { checkInstructions } from "../../state/message-rules.ts";
 import { crashReply, unavailableReply } from "./error-replies.ts";
 import { type PieceContents, packMessage, unpackMessage } from "./message-packet.ts";
-import { sleepUntil } from "./sleep-until.ts";
 import type { VirtualNode } from "./virtual-nodes.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 

@@ -1,4 +1,4 @@
-import type { Sleep } from "../../runtime/sleep.ts";
+import type { Sleep } from "./sleep.ts";
 
 /** The longest wait of a host's timer, in milliseconds; a longer one would be over at once. */
 const maxTimerMs = 2 ** 31 - 1;
