@@ -40,7 +40,11 @@ export {
   type GuardSettings,
   type VerifiersFor,
 } from "./guard/guard.ts";
-export { authenticationFailedText, permissionDeniedText } from "./guard/refusal.ts";
+export {
+  authenticationFailedText,
+  permissionDeniedText,
+  verificationUnavailableText,
+} from "./guard/refusal.ts";
 export {
   type AnyService,
   type ContextUnder,
@@ -101,8 +105,11 @@ export {
 } from "./policy/token.ts";
 export {
   isRefusal,
+  isStoreUnavailable,
   type Refusal,
   refusal,
+  type StoreUnavailable,
+  storeUnavailable,
   type Verification,
   type Verifier,
   type VerifyCall,

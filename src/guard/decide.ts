@@ -27,6 +27,10 @@ type Presence =
   | { readonly kind: "malformed"; readonly reason: string }
   | { readonly kind: "present"; readonly value: PresentedValue };
 
+const allow: Decision = Object.freeze({ kind: "allow" });
+const absent: Presence = Object.freeze({ kind: "absent" });
+const noValues: readonly string[] = Object.freeze([]);
+
 /**
  * Decides what a rule and the headers of a call lead to. Pure: it knows no
  * transport and asks nobody. No rule (an RPC that no policy has) refuses.
@@ -36,18 +40,20 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
     return { kind: "refuse", reason: "unknown RPC", credential: undefined };
   }
   if (rule.kind === "open") {
-    return { kind: "allow" };
+    return allow;
   }
-  let found: { readonly credential: AnyCredential; readonly presence: Presence } | undefined;
+  let found: AnyCredential | undefined;
+  let presence = absent;
   for (const credential of rule.credentials) {
-    const presence = presenceOf(credential, headers);
-    if (presence.kind === "absent") {
+    const shown = presenceOf(credential, headers);
+    if (shown.kind === "absent") {
       continue;
     }
     if (found !== undefined) {
       return { kind: "refuse", reason: "several credentials", credential: undefined };
     }
-    found = { credential, presence };
+    found = credential;
+    presence = shown;
   }
   if (found === undefined) {
     const [only, ...others] = rule.credentials;
@@ -57,48 +63,72 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
       credential: others.length === 0 ? only?.name : undefined,
     };
   }
-  const { credential, presence } = found;
   return presence.kind === "present"
-    ? { kind: "verify", credential, presented: presence.value }
+    ? { kind: "verify", credential: found, presented: presence.value }
     : {
         kind: "refuse",
         reason: presence.kind === "malformed" ? presence.reason : "missing",
-        credential: credential.name,
+        credential: found.name,
       };
 }
 
+/** Returns what a call presents of a credential; undefined if that is nothing, or nothing well-formed. */
+export function presentedOf(
+  credential: AnyCredential,
+  headers: HeaderSource,
+): PresentedValue | undefined {
+  const presence = presenceOf(credential, headers);
+  return presence.kind === "present" ? presence.value : undefined;
+}
+
 function presenceOf(credential: AnyCredential, headers: HeaderSource): Presence {
+  if (credential.kind === "secret") {
+    const [name = ""] = credential.headers;
+    const values = headers(name);
+    return values.length === 0 ? absent : wellFormed(name, values);
+  }
   const entries = credential.headers.map((name) => ({ name, values: headers(name) }));
   if (entries.every(({ values }) => values.length === 0)) {
-    return { kind: "absent" };
+    return absent;
   }
   const shown: Record<string, string | Uint8Array> = Object.create(null);
   for (const { name, values } of entries) {
-    const [value, ...others] = values;
-    if (value === undefined) {
-      return { kind: "malformed", reason: `header ${name} is missing` };
+    const presence = wellFormed(name, values);
+    if (presence.kind !== "present") {
+      return presence;
     }
-    if (others.length > 0) {
-      return { kind: "malformed", reason: `header ${name} was sent ${values.length} times` };
-    }
-    // What is no token is no header value of ours either: a comma or a blank
-    // could hide a repeated header that somebody on the way has joined.
-    if (!isToken(value)) {
-      return {
-        kind: "malformed",
-        reason: value === "" ? `header ${name} is empty` : `header ${name} is malformed`,
-      };
-    }
-    if (credential.kind === "secret") {
-      return { kind: "present", value };
-    }
-    const parsed = name.endsWith("-bin") ? bytesOf(value) : value;
+    const parsed = name.endsWith("-bin") ? bytesOf(presence.value) : presence.value;
     if (parsed === undefined) {
       return { kind: "malformed", reason: `header ${name} is not base64` };
     }
     shown[name] = parsed;
   }
   return { kind: "present", value: Object.freeze(shown) };
+}
+
+/** The one value of a header, or what is wrong with it. */
+function wellFormed(
+  name: string,
+  values: readonly string[],
+):
+  | { readonly kind: "malformed"; readonly reason: string }
+  | { readonly kind: "present"; readonly value: Token } {
+  const value = values[0];
+  if (value === undefined) {
+    return { kind: "malformed", reason: `header ${name} is missing` };
+  }
+  if (values.length > 1) {
+    return { kind: "malformed", reason: `header ${name} was sent ${values.length} times` };
+  }
+  // What is no token is no header value of ours either: a comma or a blank
+  // could hide a repeated header that somebody on the way has joined.
+  if (!isToken(value)) {
+    return {
+      kind: "malformed",
+      reason: value === "" ? `header ${name} is empty` : `header ${name} is malformed`,
+    };
+  }
+  return { kind: "present", value };
 }
 
 /** Decodes a `-bin` header; gRPC allows base64 with and without padding. */
@@ -117,11 +147,32 @@ function bytesOf(value: string): Uint8Array | undefined {
 export function headersSource(headers: Headers): HeaderSource {
   return (name) => {
     const value = headers.get(name);
-    return value === null ? [] : [value];
+    return value === null ? noValues : [value];
   };
 }
 
 /** Reads from raw header entries, in which a repeated header still is two. */
 export function rawHeadersSource(entries: readonly (readonly [string, string])[]): HeaderSource {
-  return (name) => entries.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+  return (name) => {
+    let values: string[] | undefined;
+    for (const [key, value] of entries) {
+      if (isNamed(key, name)) {
+        values = collect(values, value);
+      }
+    }
+    return values ?? noValues;
+  };
+}
+
+/** Compares a name as it was sent with one in lower case. */
+function isNamed(key: string, name: string): boolean {
+  return key.length === name.length && (key === name || key.toLowerCase() === name);
+}
+
+function collect(values: string[] | undefined, value: string): string[] {
+  if (values === undefined) {
+    return [value];
+  }
+  values.push(value);
+  return values;
 }

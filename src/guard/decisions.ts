@@ -8,31 +8,53 @@ export interface DecisionEvent {
   readonly method: string;
   /** Name of the credential that was missing or refused, where that is known. */
   readonly credential: string | undefined;
-  /** Why, such as `missing`, `expired` or `a.v1.Request.run_id is not what the credential proves`. Never a secret. */
+  /**
+   * Why, such as `missing`, `expired` or `a.v1.Request.run_id is not what the
+   * credential proves`; `store unavailable` for a call that was answered with
+   * Unavailable. Never a secret.
+   */
   readonly reason: string;
-  /** The stack of the error that a verifier threw, unless it shows the secret. */
+  /** The stack of the error that a verifier threw or gave for its store, unless it shows the secret. */
   readonly cause: string | undefined;
   /** How many refusals were not reported since the last one, because there were too many. */
   readonly suppressed: number;
 }
 
-/** How many calls of one RPC the guard let through and refused. */
+/** How many calls of one RPC the guard let through, refused, and could not decide on. */
 export interface DecisionCount {
   readonly service: string;
   readonly method: string;
   readonly allowed: number;
   readonly refused: number;
+  /** Calls answered with Unavailable because a verifier's store was down; not among the refused. */
+  readonly unavailable: number;
 }
 
 /** Refusals reported per second at most; the rest is counted only. */
 const maxEventsPerSecond = 100;
 
+interface Counts {
+  allowed: number;
+  refused: number;
+  unavailable: number;
+}
+
+function noCounts(): Counts {
+  return { allowed: 0, refused: 0, unavailable: 0 };
+}
+
+function namesOf(rpc: DescMethod | string): { service: string; method: string } {
+  return typeof rpc === "string"
+    ? { service: "", method: rpc }
+    : { service: rpc.parent.typeName, method: rpc.name };
+}
+
 /** Counts decisions and reports refusals, at a bounded rate. */
 export class DecisionLog {
-  readonly #counts = new Map<DescMethod, { allowed: number; refused: number }>();
+  readonly #counts = new Map<DescMethod, Counts>();
+  readonly #unknown = noCounts();
   readonly #report: ((event: DecisionEvent) => void) | undefined;
   readonly #now: () => number;
-  #unknown = 0;
   #second = 0;
   #reported = 0;
   #suppressed = 0;
@@ -45,7 +67,7 @@ export class DecisionLog {
     this.#report = report;
     this.#now = now;
     for (const method of methods) {
-      this.#counts.set(method, { allowed: 0, refused: 0 });
+      this.#counts.set(method, noCounts());
     }
   }
 
@@ -57,37 +79,37 @@ export class DecisionLog {
     }
   }
 
-  /** Counts a refused call and reports it. */
-  refuse(method: DescMethod, credential: string | undefined, reason: string, cause?: string): void {
-    const count = this.#counts.get(method);
-    if (count !== undefined) {
-      count.refused++;
-    }
-    this.#emit({ service: method.parent.typeName, method: method.name, credential, reason, cause });
+  /**
+   * Counts a refused call and reports it.
+   *
+   * @param rpc the RPC; the path of one that no policy has.
+   */
+  refuse(
+    rpc: DescMethod | string,
+    credential: string | undefined,
+    reason: string,
+    cause?: string,
+  ): void {
+    this.#countsOf(rpc).refused++;
+    this.#emit({ ...namesOf(rpc), credential, reason, cause });
   }
 
-  /** Counts a refused call of an RPC that no policy has, and reports it. */
-  refuseUnknown(path: string): void {
-    this.#unknown++;
-    this.#emit({
-      service: "",
-      method: path,
-      credential: undefined,
-      reason: "unknown RPC",
-      cause: undefined,
-    });
+  /** Counts and reports a call that could not be decided on, for want of a store. */
+  unavailable(rpc: DescMethod | string, credential: string, cause: string | undefined): void {
+    this.#countsOf(rpc).unavailable++;
+    this.#emit({ ...namesOf(rpc), credential, reason: "store unavailable", cause });
   }
 
   /** Returns the counts of every RPC, and of unknown ones as service and method `""`. */
   counts(): DecisionCount[] {
-    const known = [...this.#counts].map(([method, count]) => ({
-      service: method.parent.typeName,
-      method: method.name,
-      ...count,
-    }));
-    return this.#unknown === 0
+    const known = [...this.#counts].map(([method, count]) => ({ ...namesOf(method), ...count }));
+    return this.#unknown.refused + this.#unknown.unavailable === 0
       ? known
-      : [...known, { service: "", method: "", allowed: 0, refused: this.#unknown }];
+      : [...known, { ...namesOf(""), ...this.#unknown }];
+  }
+
+  #countsOf(rpc: DescMethod | string): Counts {
+    return (typeof rpc === "string" ? undefined : this.#counts.get(rpc)) ?? this.#unknown;
   }
 
   #emit(event: Omit<DecisionEvent, "suppressed">): void {

@@ -9,7 +9,7 @@ import {
   type UnaryResponse,
 } from "@connectrpc/connect";
 import type { DecisionLog } from "./decisions.ts";
-import type { Gate } from "./gate.ts";
+import type { Gate, GatedCall } from "./gate.ts";
 import { authenticationFailed, permissionDenied } from "./refusal.ts";
 import { StreamWatch } from "./stream-watch.ts";
 import { type Verdict, verdictKey } from "./verdict.ts";
@@ -59,7 +59,7 @@ async function enforceUnary(
   verdict: Verdict,
   options: EnforceOptions,
 ): Promise<UnaryResponse | StreamResponse> {
-  await recheck(verdict, request.signal, options);
+  await recheck(verdict, request, options);
   bind(verdict, request.message, options);
   return next(request);
 }
@@ -73,14 +73,14 @@ async function enforceStream(
   const watch = new StreamWatch({
     signal: request.signal,
     everyMs: options.recheckStreamMs,
-    readmit: (signal) => options.gate.readmit(verdict, signal),
+    readmit: async (call) => options.gate.readmit(verdict, call),
     isProtected: verdict.proof !== undefined,
   });
   // The handler of a server-streaming RPC starts with its one message, as a unary one does.
   const isSingle = request.method.methodKind === "server_streaming";
   const message = watch.inbound(request.message, async (one) => {
     if (isSingle) {
-      await recheck(verdict, watch.signal, options);
+      await recheck(verdict, watch, options);
     }
     bind(verdict, one, options);
   });
@@ -88,14 +88,19 @@ async function enforceStream(
   return response.stream ? { ...response, message: watch.outbound(response.message) } : response;
 }
 
-/** Verifies again what was verified too long ago, or at a time that the clock does not tell. */
-async function recheck(
+/**
+ * Verifies again what was verified too long ago, or at a time that the clock
+ * does not tell. Returns a promise only where there is something to wait for.
+ *
+ * @throws ConnectError (or rejects with it) if the credential is no longer good.
+ */
+export function recheck(
   verdict: Verdict,
-  signal: AbortSignal,
+  call: GatedCall,
   { gate, now, recheckBodyMs }: EnforceOptions,
-): Promise<void> {
+): void | Promise<void> {
   if (!(now() - verdict.verifiedAt <= recheckBodyMs)) {
-    await gate.readmit(verdict, signal);
+    return gate.readmit(verdict, call);
   }
 }
 
@@ -135,13 +140,22 @@ export function verdictOf(
   throw authenticationFailed();
 }
 
-function bind(verdict: Verdict, message: Message, { decisions }: EnforceOptions): void {
+/**
+ * Binds a message of a call to what its caller has proved.
+ *
+ * @throws ConnectError, PermissionDenied, if it names something else; it is counted.
+ */
+export function bind(
+  verdict: Verdict,
+  message: Message,
+  { decisions }: { readonly decisions: DecisionLog },
+): void {
   const { proof } = verdict;
   if (proof?.binder === undefined) {
     return;
   }
   const secret = typeof proof.presented === "string" ? proof.presented : undefined;
-  const mismatch = proof.binder(message, proof.claims, secret);
+  const mismatch = proof.binder(message, proof.caller, secret);
   if (mismatch !== undefined) {
     const field = `${mismatch.parent.typeName}.${mismatch.name}`;
     const reason = `${field} is not what the credential proves`;

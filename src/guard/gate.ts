@@ -1,208 +1,284 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
-import type { ClaimRecord } from "../policy/binding.ts";
 import type { AnyCredential } from "../policy/credential.ts";
 import type { AnyPolicy } from "../policy/policy.ts";
-import { isRefusal, type VerifyCall } from "../policy/verifier.ts";
-import { decide, type HeaderSource, type PresentedValue } from "./decide.ts";
+import type { VerifyCall } from "../policy/verifier.ts";
+import { type AnswerReader, answerReaderOf, describeCause, type Verified } from "./answer.ts";
+import { decide, type HeaderSource, type PresentedValue, presentedOf } from "./decide.ts";
 import type { DecisionLog } from "./decisions.ts";
-import { authenticationFailed } from "./refusal.ts";
+import { Question } from "./question.ts";
+import { authenticationFailed, verificationUnavailable } from "./refusal.ts";
 import { Verdict } from "./verdict.ts";
 
 /** A verifier whose types are not looked at: what it returns is checked at run time. */
 export type AnyVerifier = (presented: PresentedValue, call: VerifyCall) => unknown;
 
+/** A credential that some RPC wants, and what verifies it. */
+export interface Verifiable {
+  readonly verifier: AnyVerifier;
+  /** The first RPC that wants it: what its verifier is told when it is probed. */
+  readonly method: DescMethod;
+}
+
 /** What the gate needs. */
 export interface GateOptions {
   readonly policies: ReadonlyMap<DescMethod, AnyPolicy>;
-  readonly verifiers: ReadonlyMap<string, AnyVerifier>;
+  readonly credentials: ReadonlyMap<AnyCredential, Verifiable>;
   readonly decisions: DecisionLog;
   readonly verifyTimeoutMs: number;
   readonly now: () => number;
 }
 
-type Verified =
-  | { readonly ok: true; readonly claims: ClaimRecord }
-  | { readonly ok: false; readonly reason: string; readonly cause?: string | undefined };
+/** What the gate needs of a call: the signal is read only if a verifier does not answer at once. */
+export interface GatedCall {
+  /** Aborted when the call ends or its deadline passes. */
+  readonly signal: AbortSignal;
+}
+
+/** An RPC, by its descriptor; one that no policy has, by its path. */
+export type CalledRpc = DescMethod | string;
+
+interface Asked {
+  readonly credential: AnyCredential;
+  readonly presented: PresentedValue;
+  readonly method: DescMethod;
+  readonly isRecheck: boolean;
+  readonly isProbe: boolean;
+}
+
+/** Something that may be there already: a verifier that answers at once makes no promise. */
+type Maybe<T> = T | Promise<T>;
 
 /** Decides on calls before their body is read. */
 export class Gate {
   readonly #options: GateOptions;
+  readonly #readers: ReadonlyMap<AnyCredential, AnswerReader>;
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.#readers = new Map(
+      [...options.credentials.keys()].map((credential) => [credential, answerReaderOf(credential)]),
+    );
   }
 
   /**
-   * Decides on one call by its headers.
+   * Decides on one call by its headers: at once if the verifier answers at once.
    *
-   * @throws ConnectError, the one refusal, and nothing else: whatever a
-   * verifier throws is turned into it.
+   * @throws ConnectError (or rejects with it): the one refusal, or Unavailable
+   * if a verifier's store is. Whatever a verifier throws is turned into the first.
    */
-  async admit(method: DescMethod, headers: HeaderSource, signal: AbortSignal): Promise<Verdict> {
-    const { policies, now } = this.#options;
-    const policy = policies.get(method);
+  admit(method: DescMethod, headers: HeaderSource, call: GatedCall): Maybe<Verdict> {
+    const policy = this.#options.policies.get(method);
     const decision = decide(policy?.ruleOf(method), headers);
-    switch (decision.kind) {
-      case "refuse":
-        throw this.#refusal(method, decision.credential, decision.reason);
-      case "allow":
-        return new Verdict(method, undefined, now());
-      case "verify": {
-        const { credential, presented } = decision;
-        const claims = await this.#verify(credential, presented, {
-          method,
-          signal,
-          isRecheck: false,
-        });
-        const binder = policy?.binderOf(method, credential);
-        return new Verdict(method, { credential, claims, presented, binder }, now());
-      }
+    if (decision.kind === "allow") {
+      return new Verdict(method, undefined, this.#options.now());
     }
+    if (decision.kind === "refuse") {
+      return fail(this.#turnAway(method, headers, call, decision));
+    }
+    const { credential, presented } = decision;
+    const conclude = (verified: Verified): Maybe<Verdict> => {
+      switch (verified.kind) {
+        case "proved": {
+          const binder = policy?.binderOf(method, credential);
+          const proof = { credential, caller: verified.caller, presented, binder };
+          return new Verdict(method, proof, this.#options.now());
+        }
+        case "unavailable":
+          throw this.#unavailable(method, credential, verified.cause);
+        case "refused":
+          return fail(this.#turnAway(method, headers, call, verified, credential));
+      }
+    };
+    const asked = { credential, presented, method, isRecheck: false, isProbe: false };
+    return andThen(this.#ask(asked, call), conclude);
+  }
+
+  /**
+   * Returns what a call of an RPC that no policy has is refused with: the same
+   * as if it were protected, and wanted a credential that the caller has not.
+   * Counts and reports it.
+   *
+   * @param path what was asked for.
+   */
+  refuseUnknown(path: string, headers: HeaderSource, call: GatedCall): Maybe<ConnectError> {
+    return this.#turnAway(path, headers, call, { reason: "unknown RPC", credential: undefined });
   }
 
   /**
    * Verifies the credential of a call again. Open RPCs have none.
    *
-   * @throws ConnectError, the one refusal.
+   * @throws ConnectError (or rejects with it), as {@link Gate.admit} does.
    */
-  async readmit(verdict: Verdict, signal: AbortSignal): Promise<void> {
-    if (verdict.proof !== undefined) {
-      const { credential, presented } = verdict.proof;
-      const { method } = verdict;
-      await this.#verify(credential, presented, { method, signal, isRecheck: true });
-      verdict.verifiedAt = this.#options.now();
+  readmit(verdict: Verdict, call: GatedCall): Maybe<void> {
+    const { method, proof } = verdict;
+    if (proof === undefined) {
+      return;
+    }
+    const { credential, presented } = proof;
+    const asked = { credential, presented, method, isRecheck: true, isProbe: false };
+    return andThen(this.#ask(asked, call), (verified) => {
+      switch (verified.kind) {
+        case "proved":
+          verdict.verifiedAt = this.#options.now();
+          return;
+        case "unavailable":
+          throw this.#unavailable(method, credential, verified.cause);
+        case "refused":
+          throw this.#refusal(method, credential.name, verified.reason, verified.cause);
+      }
+    });
+  }
+
+  /**
+   * Refuses a call, unless the store behind some credential that it presents is
+   * down: then the answer is Unavailable, on every RPC that is not open and on
+   * unknown ones alike. Otherwise a stranger with any token could find the
+   * RPCs that want one, as those that answer Unavailable.
+   *
+   * @param asked the credential that was verified and refused, if one was.
+   */
+  #turnAway(
+    rpc: CalledRpc,
+    headers: HeaderSource,
+    call: GatedCall,
+    refused: {
+      readonly reason: string;
+      readonly cause?: string | undefined;
+      readonly credential?: string | undefined;
+    },
+    asked?: AnyCredential,
+  ): Maybe<ConnectError> {
+    const waiting: Promise<{ readonly credential: AnyCredential; readonly verified: Verified }>[] =
+      [];
+    for (const [credential, { method }] of this.#options.credentials) {
+      const presented = credential === asked ? undefined : presentedOf(credential, headers);
+      if (presented === undefined) {
+        continue;
+      }
+      // The verifier is told the same RPC whichever was called, so that its
+      // answer cannot depend on that one.
+      const probe = { credential, presented, method, isRecheck: false, isProbe: true };
+      const verified = this.#ask(probe, call);
+      if (verified instanceof Promise) {
+        waiting.push(verified.then((later) => ({ credential, verified: later })));
+      } else if (verified.kind === "unavailable") {
+        return this.#unavailable(rpc, credential, verified.cause);
+      }
+    }
+    const refuse = () =>
+      this.#refusal(rpc, refused.credential ?? asked?.name, refused.reason, refused.cause);
+    if (waiting.length === 0) {
+      return refuse();
+    }
+    return Promise.all(waiting).then((answers) => {
+      for (const { credential, verified } of answers) {
+        if (verified.kind === "unavailable") {
+          return this.#unavailable(rpc, credential, verified.cause);
+        }
+      }
+      return refuse();
+    });
+  }
+
+  /** Asks the verifier. Never throws, never rejects and never takes longer than the call or the cap. */
+  #ask(asked: Asked, call: GatedCall): Maybe<Verified> {
+    const { credential, presented } = asked;
+    const verifier = this.#options.credentials.get(credential)?.verifier;
+    const read = this.#readers.get(credential);
+    if (verifier === undefined || read === undefined) {
+      return { kind: "refused", reason: "no verifier" };
+    }
+    const question = new Question(asked, this.#options.verifyTimeoutMs);
+    try {
+      const answer = verifier(presented, question);
+      if (isThenable(answer)) {
+        return this.#await(answer, read, presented, question, call);
+      }
+      question.end();
+      return read(answer, presented);
+    } catch (cause) {
+      question.end();
+      return failed(cause, presented);
     }
   }
 
-  async #verify(
-    credential: AnyCredential,
+  #await(
+    answer: PromiseLike<unknown>,
+    read: AnswerReader,
     presented: PresentedValue,
-    call: VerifyCall,
-  ): Promise<ClaimRecord> {
-    const verified = await this.#ask(credential, presented, call);
-    if (!verified.ok) {
-      throw this.#refusal(call.method, credential.name, verified.reason, verified.cause);
-    }
-    return verified.claims;
-  }
-
-  /** Asks the verifier. Never throws and never takes longer than the call or the cap. */
-  async #ask(
-    credential: AnyCredential,
-    presented: PresentedValue,
-    call: VerifyCall,
+    question: Question,
+    { signal }: GatedCall,
   ): Promise<Verified> {
-    const { signal } = call;
-    const verifier = this.#options.verifiers.get(credential.name);
-    if (verifier === undefined) {
-      return { ok: false, reason: "no verifier" };
-    }
-    if (signal.aborted) {
-      return { ok: false, reason: "the call ended before it was verified" };
-    }
-    const ended = new AbortController();
-    const late = new Promise<Verified>((resolve) => {
-      const stop = (reason: string) => {
-        resolve({ ok: false, reason });
-        ended.abort();
-      };
-      const onAbort = () => stop("the call ended before it was verified");
-      const timer = setTimeout(
-        () => stop("the verifier took too long"),
-        this.#options.verifyTimeoutMs,
-      );
-      signal.addEventListener("abort", onAbort, { once: true });
-      ended.signal.addEventListener("abort", () => {
+    return new Promise((resolve) => {
+      const settle = (verified: Verified) => {
         clearTimeout(timer);
         signal.removeEventListener("abort", onAbort);
-      });
-    });
-    try {
-      return await Promise.race([
-        late,
-        // An async function, so that a verifier that throws at once is no different.
-        (async () =>
-          claimsIn(credential, await verifier(presented, { ...call, signal: ended.signal })))(),
-      ]);
-    } catch (cause) {
-      return {
-        ok: false,
-        reason: "the verifier failed",
-        cause: describeCause(cause, presented),
+        question.end();
+        resolve(verified);
       };
-    } finally {
-      ended.abort();
-    }
+      const onAbort = () => settle(refusedFor("the call ended before it was verified"));
+      const timer = setTimeout(
+        () => settle(refusedFor("the verifier took too long")),
+        question.timeoutMs,
+      );
+      signal.addEventListener("abort", onAbort, { once: true });
+      Promise.resolve(answer)
+        .then((value) => read(value, presented))
+        .then(settle, (cause: unknown) => settle(failed(cause, presented)));
+      if (signal.aborted) {
+        onAbort();
+      }
+    });
   }
 
   #refusal(
-    method: DescMethod,
+    rpc: CalledRpc,
     credential: string | undefined,
     reason: string,
-    cause?: string,
+    cause: string | undefined,
   ): ConnectError {
-    this.#options.decisions.refuse(method, credential, reason, cause);
+    this.#options.decisions.refuse(rpc, credential, reason, cause);
     return authenticationFailed();
   }
+
+  #unavailable(rpc: CalledRpc, credential: AnyCredential, cause: string | undefined): ConnectError {
+    this.#options.decisions.unavailable(rpc, credential.name, cause);
+    return verificationUnavailable();
+  }
 }
 
-/**
- * Reads a verifier's answer. Claims that are missing or of another kind refuse:
- * a field that such a claim should bind would otherwise stay what the caller
- * wrote.
- */
-function claimsIn(credential: AnyCredential, answer: unknown): Verified {
-  if (answer === undefined) {
-    return { ok: false, reason: "unknown" };
-  }
-  if (isRefusal(answer)) {
-    return { ok: false, reason: answer.reason };
-  }
-  if (!isClaims(credential, answer)) {
-    return { ok: false, reason: "the verifier answered with no claims" };
-  }
-  const claims: ClaimRecord = Object.create(null);
-  for (const [claim, { kind }] of credential.claims) {
-    const value: unknown = Reflect.get(answer, claim);
-    if (!(kind === "bytes" ? value instanceof Uint8Array : typeof value === kind)) {
-      return { ok: false, reason: `the verifier's claim ${claim} is no ${kind}` };
-    }
-    Reflect.set(claims, claim, value);
-  }
-  return { ok: true, claims: Object.freeze(claims) };
+function refusedFor(reason: string): Verified {
+  return { kind: "refused", reason };
 }
 
-/**
- * Tells whether an answer can be claims. Where a credential proves nothing but
- * itself, only the empty object says yes: any other may be a "no" of a kind
- * that is not known here.
- */
-function isClaims(credential: AnyCredential, answer: unknown): answer is object {
-  if (typeof answer !== "object" || answer === null || answer instanceof Error) {
-    return false;
-  }
-  return credential.claims.size > 0
-    ? !Array.isArray(answer)
-    : Object.keys(answer).length === 0 && !Array.isArray(answer);
+function failed(cause: unknown, presented: PresentedValue): Verified {
+  return {
+    kind: "refused",
+    reason: "the verifier failed",
+    cause: describeCause(cause, presented),
+  };
 }
 
-/**
- * What a verifier threw, as text alone: the properties, causes and members of
- * an error can hold anything. Undefined if it is no error, or shows a secret.
- */
-function describeCause(cause: unknown, presented: PresentedValue): string | undefined {
-  const secrets =
-    typeof presented === "string"
-      ? [presented]
-      : Object.values(presented).filter((value) => typeof value === "string");
-  try {
-    if (!(cause instanceof Error)) {
-      return undefined;
-    }
-    const text = cause.stack ?? `${cause.name}: ${cause.message}`;
-    return secrets.some((secret) => text.includes(secret)) ? undefined : text;
-  } catch {
-    return undefined;
+/** Throws an error that is there, and rejects with one that is to come. */
+function fail(error: Maybe<ConnectError>): Promise<never> {
+  if (error instanceof Promise) {
+    return error.then((reason) => {
+      throw reason;
+    });
   }
+  throw error;
+}
+
+function andThen<T, R>(value: Maybe<T>, next: (value: T) => Maybe<R>): Maybe<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "then" in value &&
+    typeof value.then === "function"
+  );
 }

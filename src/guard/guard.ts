@@ -1,12 +1,12 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { ConnectError, ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { AnyCredential } from "../policy/credential.ts";
 import type { AnyPolicy, CredentialOf } from "../policy/policy.ts";
 import type { Verifier } from "../policy/verifier.ts";
 import type { HeaderSource } from "./decide.ts";
 import { type DecisionCount, type DecisionEvent, DecisionLog } from "./decisions.ts";
 import { createEnforcer } from "./enforce.ts";
-import { type AnyVerifier, Gate } from "./gate.ts";
+import { type AnyVerifier, Gate, type GatedCall, type Verifiable } from "./gate.ts";
 import { registerRoutes } from "./routes.ts";
 import { type AnyService, checkedSize, type Service } from "./service.ts";
 
@@ -82,12 +82,17 @@ export interface Guard {
    * Decides on a call by its headers alone, as the gate does, for listeners that
    * must answer before a handler of connect's is chosen.
    *
-   * @throws ConnectError, the one refusal.
+   * @throws ConnectError: the one refusal, or Unavailable while a verifier's store is.
    */
-  admit(method: DescMethod, headers: HeaderSource, signal: AbortSignal): Promise<void>;
-  /** Counts and reports a call of an RPC that no policy has. */
-  refuseUnknown(path: string): void;
-  /** Returns how many calls of each RPC were allowed and refused. */
+  admit(method: DescMethod, headers: HeaderSource, call: GatedCall): Promise<void>;
+  /**
+   * Returns what a call of an RPC that no policy has is to be refused with, as
+   * the gate refuses those of protected ones. Counts and reports it.
+   *
+   * @param path what was asked for, in place of an RPC's name.
+   */
+  refuseUnknown(path: string, headers: HeaderSource, call: GatedCall): Promise<ConnectError>;
+  /** Returns how many calls of each RPC were allowed, refused, and answered with Unavailable. */
   counters(): readonly DecisionCount[];
 }
 
@@ -123,7 +128,7 @@ export function guardOf(
   const decisions = new DecisionLog(policies.keys(), settings.onDecision, now);
   const gate = new Gate({
     policies,
-    verifiers: verifiersOf(services, verifiers),
+    credentials: verifiablesOf(services, verifiers),
     decisions,
     verifyTimeoutMs: milliseconds(settings, "verifyTimeoutMs", 5_000, 60_000),
     now,
@@ -150,10 +155,11 @@ export function guardOf(
       }),
     methods: Object.freeze([...policies.keys()]),
     isOpen,
-    admit: async (method: DescMethod, headers: HeaderSource, signal: AbortSignal) => {
-      await gate.admit(method, headers, signal);
+    admit: async (method: DescMethod, headers: HeaderSource, call: GatedCall) => {
+      await gate.admit(method, headers, call);
     },
-    refuseUnknown: (path: string) => decisions.refuseUnknown(path),
+    refuseUnknown: async (path: string, headers: HeaderSource, call: GatedCall) =>
+      gate.refuseUnknown(path, headers, call),
     counters: () => decisions.counts(),
   });
 }
@@ -177,36 +183,44 @@ function policiesOf(services: readonly AnyService[]): ReadonlyMap<DescMethod, An
   return policies;
 }
 
-function verifiersOf(services: readonly AnyService[], given: object): Map<string, AnyVerifier> {
-  const credentials = new Map<string, AnyCredential>();
+function verifiablesOf(
+  services: readonly AnyService[],
+  given: object,
+): Map<AnyCredential, Verifiable> {
+  const wanted = new Map<
+    string,
+    { readonly credential: AnyCredential; readonly method: DescMethod }
+  >();
   for (const { policy } of services) {
     for (const method of policy.service.methods) {
       const rule = policy.ruleOf(method);
       for (const credential of rule?.kind === "protected" ? rule.credentials : []) {
-        const known = credentials.get(credential.name) ?? credential;
-        if (known !== credential) {
+        const known = wanted.get(credential.name) ?? { credential, method };
+        if (known.credential !== credential) {
           throw new TypeError(`the services use two credentials of the name "${credential.name}"`);
         }
-        credentials.set(credential.name, known);
+        wanted.set(credential.name, known);
       }
     }
   }
-  const verifiers = new Map<string, AnyVerifier>();
-  for (const [name, verifier] of Object.entries(given)) {
-    if (!credentials.has(name)) {
+  const verifiers = new Map<string, unknown>(Object.entries(given));
+  for (const name of verifiers.keys()) {
+    if (!wanted.has(name)) {
       throw new TypeError(`"verifiers" has "${name}", which no service requires`);
+    }
+  }
+  const verifiables = new Map<AnyCredential, Verifiable>();
+  for (const [name, { credential, method }] of wanted) {
+    const verifier = verifiers.get(name);
+    if (!verifiers.has(name)) {
+      throw new TypeError(`"verifiers" lacks "${name}", which a service requires`);
     }
     if (!isVerifier(verifier)) {
       throw new TypeError(`"verifiers": "${name}" must be a function`);
     }
-    verifiers.set(name, verifier);
+    verifiables.set(credential, { verifier, method });
   }
-  for (const name of credentials.keys()) {
-    if (!verifiers.has(name)) {
-      throw new TypeError(`"verifiers" lacks "${name}", which a service requires`);
-    }
-  }
-  return verifiers;
+  return verifiables;
 }
 
 function isVerifier(value: unknown): value is AnyVerifier {

@@ -67,7 +67,7 @@ async function runGate(
   }
   const raw = context.values.get(rawHeadersKey);
   const headers = raw === undefined ? headersSource(context.requestHeader) : rawHeadersSource(raw);
-  const verdict = await gate.admit(method, headers, context.signal);
+  const verdict = await gate.admit(method, headers, context);
   verdict.header = context.requestHeader;
   context.values.set(verdictKey, verdict);
   // Nothing behind the gate needs the secret, and contexts get logged.
@@ -103,12 +103,7 @@ function wrap(
     return invoke(
       handler,
       request,
-      proof === undefined
-        ? context
-        : {
-            ...context,
-            caller: Object.freeze({ credential: proof.credential.name, ...proof.claims }),
-          },
+      proof === undefined ? context : { ...context, caller: proof.caller },
     );
   };
   return implementationOf(method, call);

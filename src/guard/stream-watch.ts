@@ -8,7 +8,7 @@ export interface StreamWatchOptions {
   /** How often to verify again, in ms. */
   readonly everyMs: number;
   /** Verifies the call's credential again; rejects to end the stream. */
-  readonly readmit: (signal: AbortSignal) => Promise<void>;
+  readonly readmit: (call: { readonly signal: AbortSignal }) => Promise<void>;
   /** Whether there is a credential to verify again. */
   readonly isProtected: boolean;
 }
@@ -165,7 +165,7 @@ export class StreamWatch {
         return;
       }
       isPending = true;
-      this.#options.readmit(this.signal).then(
+      this.#options.readmit(this).then(
         () => {
           isPending = false;
         },

@@ -1,13 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
-import type { Binder, ClaimRecord } from "../policy/binding.ts";
+import type { Binder } from "../policy/binding.ts";
 import type { AnyCredential } from "../policy/credential.ts";
+import type { Caller } from "./answer.ts";
 import type { PresentedValue } from "./decide.ts";
 
 /** What was proved about the caller of a protected RPC. */
 export interface Proof {
   readonly credential: AnyCredential;
-  readonly claims: ClaimRecord;
+  readonly caller: Caller;
   readonly presented: PresentedValue;
   readonly binder: Binder | undefined;
 }

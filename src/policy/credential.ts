@@ -241,6 +241,9 @@ function bindingOf(name: string, claim: string, declaration: ClaimDeclaration): 
       `credential "${name}": "credential" names what was proved and cannot be a claim`,
     );
   }
+  if (claim === "__proto__") {
+    throw new TypeError(`credential "${name}": "__proto__" cannot be a claim`);
+  }
   const given: unknown = typeof declaration === "object" ? declaration.binds : [claim];
   if (!Array.isArray(given) || given.some((field) => typeof field !== "string" || field === "")) {
     throw new TypeError(`credential "${name}": "binds" of claim "${claim}" must list field names`);

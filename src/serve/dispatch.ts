@@ -77,8 +77,9 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       return refuse(call, shape, unavailable());
     }
     if (handler === undefined) {
-      guard.refuseUnknown(call.head.path);
-      return refuse(call, shape);
+      const { exchange, head } = call;
+      const headers = rawHeadersSource(exchange.rawHeaders);
+      return refuse(call, shape, await guard.refuseUnknown(head.path, headers, exchange));
     }
     const { method } = handler;
     const isShed =
@@ -105,7 +106,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     method: DescMethod,
   ): Promise<ConnectError | undefined> {
     try {
-      await guard.admit(method, rawHeadersSource(exchange.rawHeaders), exchange.signal);
+      await guard.admit(method, rawHeadersSource(exchange.rawHeaders), exchange);
       return undefined;
     } catch (reason) {
       return ConnectError.from(reason);

@@ -246,7 +246,13 @@ describe("createAuthority", () => {
     const { authority } = await openAuthority();
     const verifier: Verifier<typeof appToken> = authority.verifier;
     const signal = new AbortController().signal;
-    const call = { method: ServerAppIo.method.getNodes, signal, isRecheck: false };
+    const call = {
+      method: ServerAppIo.method.getNodes,
+      signal,
+      timeoutMs: 5_000,
+      isRecheck: false,
+      isProbe: false,
+    };
     const token = given(await authority.issue(1n));
     expect(await verifier(token, call)).toEqual({ runId: 1n, tokenDigest: digestToken(token) });
     expect(await verifier(unknown, call)).toBeUndefined();

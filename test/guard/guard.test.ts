@@ -46,6 +46,7 @@ function start(settings: GuardSettings = {}, verify: SessionVerifier = verifySes
 }
 
 const refused = { code: Code.Unauthenticated, rawMessage: "Authentication failed." };
+const noHeaders = () => [];
 const denied = { code: Code.PermissionDenied, rawMessage: "Permission denied." };
 
 /** Calls all protected RPCs, one of each kind. */
@@ -279,7 +280,7 @@ describe("the guard", () => {
     await as("right").countLetters({});
     await expect(as("unknown").countLetters({})).rejects.toMatchObject(refused);
     await expect(as("other").countLetters({ mailboxId: 7n })).rejects.toMatchObject(denied);
-    guard.refuseUnknown("/nothing");
+    await guard.refuseUnknown("/nothing", noHeaders, new AbortController());
     const counts = new Map(
       guard.counters().map(({ method, allowed, refused }) => [method, [allowed, refused]]),
     );
@@ -299,11 +300,11 @@ describe("the guard", () => {
     let clock = 0;
     const { guard, events } = start({ now: () => clock });
     for (let i = 0; i < 130; i++) {
-      guard.refuseUnknown("/a");
+      await guard.refuseUnknown("/a", noHeaders, new AbortController());
     }
     expect(events).toHaveLength(100);
     clock = 1_000;
-    guard.refuseUnknown("/b");
+    await guard.refuseUnknown("/b", noHeaders, new AbortController());
     expect(events.at(-1)).toMatchObject({ method: "/b", reason: "unknown RPC", suppressed: 30 });
   });
 

@@ -55,6 +55,7 @@ it("is counted like other RPCs, and can be left out", async () => {
     method: "Check",
     allowed: 1,
     refused: 0,
+    unavailable: 0,
   });
   await using without = await serveMailbox({ health: false });
   const none = createClient(Health, createGrpcTransport({ baseUrl: without.server.url }));

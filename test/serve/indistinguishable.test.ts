@@ -2,6 +2,7 @@ import type { ClientHttp2Session } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { header, type MailboxServer, serveMailbox } from "./mailbox-server.ts";
 import { http1Request, http2Request, openHttp2, sendBytes, withoutDate } from "./raw-http.ts";
+import { post, type RpcShape } from "./rpc-shapes.ts";
 
 const service = "/countersign.example.v1.Mailbox";
 const protectedPaths = [
@@ -20,20 +21,7 @@ const unknownPaths = [
   "//x",
 ];
 
-interface Shape {
-  readonly name: string;
-  readonly method: string;
-  readonly query?: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-const post = (type: string, extra: Readonly<Record<string, string>> = {}): Shape => ({
-  name: `POST ${type} ${Object.entries(extra).join()}`,
-  method: "POST",
-  headers: { "content-type": type, ...extra },
-});
-
-const rpcShapes: Shape[] = [
+const rpcShapes: RpcShape[] = [
   post("application/grpc"),
   post("application/grpc+proto", { "grpc-accept-encoding": "gzip" }),
   post("application/grpc+json", { "grpc-timeout": "nonsense" }),
@@ -55,7 +43,7 @@ const rpcShapes: Shape[] = [
   },
 ];
 
-const otherShapes: (Shape & { readonly status: number })[] = [
+const otherShapes: (RpcShape & { readonly status: number })[] = [
   { ...post("text/plain"), status: 415 },
   { ...post("application/grpc-web-text"), status: 415 },
   { ...post("application/connectproto"), status: 415 },
@@ -87,7 +75,7 @@ afterAll(async () => {
   await mailbox[Symbol.asyncDispose]();
 });
 
-async function answersOver1(shape: Shape, paths: readonly string[]): Promise<string[]> {
+async function answersOver1(shape: RpcShape, paths: readonly string[]): Promise<string[]> {
   return Promise.all(
     paths.map(async (path) =>
       withoutDate(
@@ -100,7 +88,7 @@ async function answersOver1(shape: Shape, paths: readonly string[]): Promise<str
   );
 }
 
-async function answersOver2(shape: Shape, paths: readonly string[]): Promise<string[]> {
+async function answersOver2(shape: RpcShape, paths: readonly string[]): Promise<string[]> {
   return Promise.all(
     paths.map(async (path) =>
       JSON.stringify(
@@ -141,7 +129,7 @@ describe.each([
 });
 
 it("tells a caller with the credential what is wrong with the request", async () => {
-  const ask = async (shape: Shape, path: string) => {
+  const ask = async (shape: RpcShape, path: string) => {
     const headers = { ...shape.headers, ...header };
     const answer = await sendBytes(
       mailbox.server.port,

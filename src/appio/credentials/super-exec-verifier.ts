@@ -59,7 +59,11 @@ export function createSuperExecVerifier(
       { ...key, seen: new SeenSignatures(acceptedForMs(toleranceSeconds), capacity) },
     ]),
   );
-  return async (presented, { method, isRecheck }) => {
+  return async (presented, { method, isRecheck, isProbe }) => {
+    if (isProbe) {
+      // It has no store that could be down, and must not note the signature as used.
+      return refusal("the call wants no signature");
+    }
     const pem = Buffer.from(presented["flwr-superexec-public-key-bin"]).toString("latin1");
     const listed = keys.get(pem);
     if (listed === undefined) {

@@ -192,11 +192,12 @@ function addUp(counts: readonly DecisionCount[]): DecisionCount[] {
   const byName = new Map<string, DecisionCount>();
   for (const count of counts) {
     const name = `${count.service}/${count.method}`;
-    const { allowed = 0, refused = 0 } = byName.get(name) ?? {};
+    const { allowed = 0, refused = 0, unavailable = 0 } = byName.get(name) ?? {};
     byName.set(name, {
       ...count,
       allowed: allowed + count.allowed,
       refused: refused + count.refused,
+      unavailable: unavailable + count.unavailable,
     });
   }
   return [...byName.values()];

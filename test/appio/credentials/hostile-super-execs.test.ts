@@ -174,6 +174,13 @@ describe("on the RPCs of launchers", () => {
     expect(await world.state.runs.listClaimable()).toContain(runId);
   });
 
+  it("a signature that was shown to RPCs that do not want it is still good, once", async () => {
+    const headers = headersWith(listAppsToLaunch, { timestamp: timeAt(-1) });
+    expect((await raw.call(getNodes, headers)).status).toBe(unauthenticated);
+    expect((await raw.call(listAppsToLaunch, headers)).status).toBe("0");
+    expect((await raw.call(listAppsToLaunch, headers)).status).toBe(unauthenticated);
+  });
+
   it.each(["P-192", "P-224", "P-256", "P-384", "P-521"])(
     "a listed key on %s passes",
     async (curve) => {
@@ -183,7 +190,8 @@ describe("on the RPCs of launchers", () => {
         now: world.clock.now,
       });
       const signed = await signAsSuperExec(key)({ method: getRun, now: world.clock.now });
-      const call = { method: getRun, signal: new AbortController().signal, isRecheck: false };
+      const { signal } = new AbortController();
+      const call = { method: getRun, signal, timeoutMs: 5_000, isRecheck: false, isProbe: false };
       expect(await verifier(signed, call)).toMatchObject({
         launchesServerApps: true,
         launchesSimulations: true,

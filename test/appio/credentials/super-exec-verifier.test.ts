@@ -13,8 +13,8 @@ import vectors from "./python-vectors.json" with { type: "json" };
 const key = newKey();
 const method = ServerAppIo.method.requestToken;
 const { signal } = new AbortController();
-const call = { method, signal, isRecheck: false };
-const again = { method, signal, isRecheck: true };
+const call = { method, signal, timeoutMs: 5_000, isRecheck: false, isProbe: false };
+const again = { method, signal, timeoutMs: 5_000, isRecheck: true, isProbe: false };
 
 function start(options: Partial<SuperExecVerifierOptions> = {}) {
   const clock = createClock();

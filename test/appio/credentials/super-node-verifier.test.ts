@@ -12,8 +12,8 @@ import vectors from "./python-vectors.json" with { type: "json" };
 const key = newKey();
 const method = Fleet.method.pullMessages;
 const { signal } = new AbortController();
-const call = { method, signal, isRecheck: false };
-const again = { method, signal, isRecheck: true };
+const call = { method, signal, timeoutMs: 5_000, isRecheck: false, isProbe: false };
+const again = { method, signal, timeoutMs: 5_000, isRecheck: true, isProbe: false };
 
 function start(options: Partial<SuperNodeVerifierOptions> = {}) {
   const clock = createClock();

@@ -1,0 +1,46 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { VerifyCall } from "../policy/verifier.ts";
+
+/** What the guard wants to know of a verifier, besides the credential. */
+export interface QuestionOptions {
+  readonly method: DescMethod;
+  readonly isRecheck: boolean;
+  readonly isProbe: boolean;
+}
+
+/**
+ * One question to a verifier. Its signal is made when it is asked for: most
+ * verifiers answer at once, and a controller would be the dearest part of them.
+ */
+export class Question implements VerifyCall {
+  readonly method: DescMethod;
+  readonly timeoutMs: number;
+  readonly isRecheck: boolean;
+  readonly isProbe: boolean;
+  #controller: AbortController | undefined;
+  #isOver = false;
+
+  constructor({ method, isRecheck, isProbe }: QuestionOptions, timeoutMs: number) {
+    this.method = method;
+    this.timeoutMs = timeoutMs;
+    this.isRecheck = isRecheck;
+    this.isProbe = isProbe;
+  }
+
+  /** Aborted once the answer is of no use. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#isOver) {
+        this.#controller.abort();
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  /** Says that the answer is there, or nobody waits for it any more. */
+  end(): void {
+    this.#isOver = true;
+    this.#controller?.abort();
+  }
+}
