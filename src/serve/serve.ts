@@ -41,6 +41,12 @@ export interface ServeOptions<S extends readonly AnyService[]> extends GuardSett
   readonly limits?: ServeLimits;
   /** Whether to serve gRPC's health service, which anybody may call. Default true. */
   readonly health?: boolean;
+  /**
+   * How JSON is read and written, as protobuf-es takes it. A `registry` of the
+   * message types that travel in a `google.protobuf.Any` is needed for JSON that
+   * has one; without it such a message is refused. Default: none.
+   */
+  readonly jsonOptions?: ConnectRouterOptions["jsonOptions"];
   /** Closes the server when aborted, as `close()` does. */
   readonly shutdownSignal?: AbortSignal;
 }
@@ -111,6 +117,7 @@ export async function serve<const S extends readonly AnyService[]>(
     acceptCompression: [compressionGzip, compressionBrotli],
     writeMaxBytes: limits.writeMaxBytes,
     shutdownSignal: stopping.signal,
+    ...(options.jsonOptions === undefined ? {} : { jsonOptions: options.jsonOptions }),
   };
   const router = createConnectRouter(routerOptions);
   guard.routes(router);

@@ -104,3 +104,26 @@ describe.each(transports)("%s", (_, makeTransport, hasBidi) => {
     expect(mailbox.log.began).toHaveLength(ran);
   });
 });
+
+it("reads and writes JSON as it is told to", async () => {
+  const call = async (mailbox: MailboxServer) => {
+    const response = await fetch(
+      `${mailbox.server.url}/countersign.example.v1.Mailbox/GetBulletin`,
+      {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{ "unheardOf": 1 }',
+      },
+    );
+    return [response.status, await response.text()];
+  };
+  await using plain = await serveMailbox({ bulletin: "" });
+  expect(await call(plain)).toEqual([200, "{}"]);
+  await using chatty = await serveMailbox({
+    bulletin: "",
+    jsonOptions: { alwaysEmitImplicit: true },
+  });
+  expect(await call(chatty)).toEqual([200, '{"text":""}']);
+  await using strict = await serveMailbox({ jsonOptions: { ignoreUnknownFields: false } });
+  expect((await call(strict))[0]).toBe(400);
+});
