@@ -10,7 +10,7 @@ export const messageErrorCodes = {
   clientAppRaisedException: 2,
   /** The instruction is unknown, expired or was answered already. */
   messageUnavailable: 3,
-  /** The reply expired. */
+  /** The reply expired, or the SuperLink refused it. */
   replyMessageUnavailable: 4,
   /** The node that the instruction was for is gone. */
   nodeUnavailable: 5,

@@ -201,7 +201,7 @@ async function confirmReply(
 }
 
 /** Tells whether a message object's body has the addresses of a message as it was announced. */
-function saysTheSame({ metadata: announced }: Message, content: Uint8Array): boolean {
+export function saysTheSame({ metadata: announced }: Message, content: Uint8Array): boolean {
   let said: Message;
   try {
     said = fromBinary(MessageSchema, content.subarray(content.indexOf(0) + 1));

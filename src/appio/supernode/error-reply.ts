@@ -5,7 +5,11 @@ import { messageErrorCodes } from "../objects/message-error.ts";
 import { RecordDict } from "../objects/record-dict.ts";
 
 /** What a node answers when no ClientApp does, by the names of `messageErrorCodes`. */
-export type NodeErrorCode = "messageUnavailable" | "invalidFab" | "clientAppCrashed";
+export type NodeErrorCode =
+  | "messageUnavailable"
+  | "replyMessageUnavailable"
+  | "invalidFab"
+  | "clientAppCrashed";
 
 /** The reason of an error reply whose ClientApp went away (Flower: NodeState's expiry hook). */
 export const stoppedResponding = "ClientApp stopped responding.";

@@ -2,7 +2,7 @@ import { RunNotRunningError } from "../runtime/retry.ts";
 import { sleep } from "../runtime/sleep.ts";
 import { type NodeWork, takeIn, textOf } from "./message-intake.ts";
 import type { TreedMessage } from "./node-inbox.ts";
-import { forwardReply } from "./reply-forwarding.ts";
+import { createReplyForwarding } from "./reply-forwarding.ts";
 
 /** Cuts waits short: a reply need not wait for the next poll. */
 export interface Bell {
@@ -70,6 +70,11 @@ export function runLoops(work: NodeWork, bell: Bell, options: LoopOptions): Prom
 
   async function handle(received: TreedMessage): Promise<void> {
     const messageId = received.message.metadata?.messageId ?? "";
+    if (settled.has(messageId)) {
+      // A SuperLink delivers a message again that it has long heard nothing of. Another loop has it.
+      onLog(`Message ${messageId} was delivered again while it is being handled.`);
+      return;
+    }
     const isSettled = new Promise<void>((settle) => settled.set(messageId, settle));
     try {
       if (await takeIn(work, received)) {
@@ -93,11 +98,13 @@ export function runLoops(work: NodeWork, bell: Bell, options: LoopOptions): Prom
   }
 
   async function forwardReplies(): Promise<void> {
+    const forwarding = createReplyForwarding(work);
     while (!signal.aborted) {
       bell.reset();
       for (const reply of await inbox.readyReplies()) {
-        await forwardReply(work, reply);
-        settled.get(reply.instructionId)?.();
+        if (await forwarding.forward(reply)) {
+          settled.get(reply.instructionId)?.();
+        }
       }
       await bell.wait(options.replyPollIntervalMs);
     }

@@ -1,43 +1,111 @@
 import { RunNotRunningError } from "../runtime/retry.ts";
 import { pushObjects } from "../runtime/transfer.ts";
+import { saysTheSame } from "../state/replies.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import type { ReadyReply } from "./node-inbox.ts";
 
 /** Contents come from the state when their turn comes, so that no more are in memory than are under way. */
 const notLoaded = new Uint8Array();
 
-/**
- * Sends a reply and its objects to the SuperLink, and lets go of it (contract 8.8). A reply that the SuperLink does not
- * take is let go of too: nothing that the node could send instead would be the app's answer.
- *
- * @throws the signal's reason when it is aborted
- */
-export async function forwardReply(work: NodeWork, reply: ReadyReply): Promise<void> {
-  const { inbox, signal, onLog } = work;
-  try {
-    await push(work, reply);
-  } catch (error) {
-    signal.throwIfAborted();
-    const reason = error instanceof RunNotRunningError ? "its run is not running" : textOf(error);
-    onLog(`The SuperLink did not take the reply to message ${reply.instructionId}: ${reason}`);
-  }
-  await inbox.forwarded(reply.instructionId);
+/** The SuperLink keeps the instruction, but not this reply to it. */
+class ReplyRefusedError extends Error {
+  override readonly name = "ReplyRefusedError";
 }
 
-async function push({ fleet, inbox, nodeId, signal }: NodeWork, reply: ReadyReply): Promise<void> {
-  const { runId } = reply;
-  const node = { nodeId };
-  const { objectsToPush } = await fleet.call((options) =>
+/** Sends replies to the SuperLink; see {@link createReplyForwarding}. */
+export interface ReplyForwarding {
+  /**
+   * Sends a reply and its objects to the SuperLink, and lets go of it.
+   *
+   * @returns whether its instruction is done with; otherwise an error reply is the next to be forwarded
+   * @throws the signal's reason when it is aborted
+   */
+  forward(reply: ReadyReply): Promise<boolean>;
+}
+
+/**
+ * Makes the {@link ReplyForwarding} of a node (contract 8.8). In place of a reply that the SuperLink refuses an error
+ * reply is sent, code 4, which says why; Flower's node forgets it, and its ServerApp waits until the message expires.
+ * Nothing more can be sent where the run has ended, the error reply is refused as well, or the SuperLink has the reply
+ * and refuses its objects: that is logged, and the ServerApp's own limits end its wait.
+ */
+export function createReplyForwarding(work: NodeWork): ReplyForwarding {
+  const { inbox, signal, onLog } = work;
+  /** Instructions whose reply was refused and has been replaced. */
+  const replaced = new Set<string>();
+
+  async function done(instructionId: string): Promise<true> {
+    replaced.delete(instructionId);
+    await inbox.forwarded(instructionId);
+    return true;
+  }
+
+  return {
+    async forward(reply) {
+      const { instructionId } = reply;
+      const onFailure = (what: string, error: unknown) => {
+        signal.throwIfAborted();
+        const why = error instanceof RunNotRunningError ? "its run is not running" : textOf(error);
+        onLog(`The SuperLink did not take ${what} message ${instructionId}: ${why}`);
+      };
+      let objectsToPush: readonly string[];
+      try {
+        objectsToPush = await announce(work, reply);
+      } catch (error) {
+        onFailure("the reply to", error);
+        if (error instanceof RunNotRunningError || replaced.has(instructionId)) {
+          return done(instructionId);
+        }
+        replaced.add(instructionId);
+        const reason = `The SuperLink did not take the ClientApp's reply: ${textOf(error)}`;
+        await inbox.fail(instructionId, "replyMessageUnavailable", reason);
+        return false;
+      }
+      try {
+        await push(work, reply, objectsToPush);
+      } catch (error) {
+        onFailure("all objects of the reply to", error);
+      }
+      return done(instructionId);
+    },
+  };
+}
+
+/** Announces a reply. @returns ids of the objects to push */
+async function announce(
+  { fleet, inbox, nodeId }: NodeWork,
+  { message, tree, runId, processingSeconds }: ReadyReply,
+): Promise<readonly string[]> {
+  const { messageId = "" } = message.metadata ?? {};
+  const root = await inbox.replyObject(runId, messageId);
+  // Found out later, when the reply is announced, nothing could take its place.
+  if (root?.content === undefined || !saysTheSame(message, root.content)) {
+    throw new ReplyRefusedError("its object does not say what it was announced with");
+  }
+  const { objectsToPush, results } = await fleet.call((options) =>
     fleet.client.pushMessages(
       {
-        node,
-        messagesList: [reply.message],
-        messageObjectTrees: [reply.tree],
-        clientappRuntimeList: [reply.processingSeconds],
+        node: { nodeId },
+        messagesList: [message],
+        messageObjectTrees: [tree],
+        clientappRuntimeList: [processingSeconds],
       },
       options,
     ),
   );
+  if (!Object.hasOwn(results, messageId)) {
+    throw new ReplyRefusedError(
+      "the instruction has expired, does not live that long, or has another answer",
+    );
+  }
+  return objectsToPush;
+}
+
+async function push(
+  { fleet, inbox, nodeId, signal }: NodeWork,
+  { runId }: ReadyReply,
+  objectsToPush: readonly string[],
+): Promise<void> {
   await pushObjects(
     objectsToPush.map((objectId) => [objectId, notLoaded]),
     async (objectId, _, ending) => {
@@ -47,7 +115,7 @@ async function push({ fleet, inbox, nodeId, signal }: NodeWork, reply: ReadyRepl
       }
       const { stored } = await fleet.call((options) =>
         fleet.client.pushObject(
-          { node, runId, objectId, objectContent },
+          { node: { nodeId }, runId, objectId, objectContent },
           { ...options, signal: ending },
         ),
       );

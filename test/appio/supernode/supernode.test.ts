@@ -9,6 +9,9 @@ import { createSuperNodeVerifiers } from "../../../src/appio/credentials/super-n
 import type { ChildHandle } from "../../../src/appio/launch/child.ts";
 import { runSuperExec } from "../../../src/appio/launch/superexec.ts";
 import { ConfigRecord } from "../../../src/appio/objects/config-record.ts";
+import { contentsOf, deflate, treeOf } from "../../../src/appio/objects/deflate.ts";
+import { Message } from "../../../src/appio/objects/message.ts";
+import { metadataFromProto } from "../../../src/appio/objects/metadata.ts";
 import { objectIdsOf } from "../../../src/appio/objects/object-tree.ts";
 import { RecordDict } from "../../../src/appio/objects/record-dict.ts";
 import { clientAppIoPolicy } from "../../../src/appio/policy.ts";
@@ -355,6 +358,139 @@ describe("a SuperNode", () => {
     await app.pullMessage({ token });
     await app.pushAppOutputs({ token, context: {} });
     await eventually(() => listed(one)).toEqual(runIds.filter((runId) => runId !== first));
+  });
+
+  it("handles as many as it is told after one was delivered again while it came in", async () => {
+    const link = await superLink();
+    const arriving = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    const hold: Interceptor = (next) => async (request) => {
+      if (request.method.name === "PullObject") {
+        arriving.resolve();
+        await release.promise;
+      }
+      return next(request);
+    };
+    const node = await nodeOf(link, { maxConcurrentMessages: 2 }, hold);
+    const runs = [await link.runningRun(), await link.runningRun()];
+    const [slow = { runId: 0n }] = runs;
+    const sent = await link.send(slow.runId, node.nodeId);
+    await arriving.promise;
+    link.clock.advance(11);
+    await eventually(() => node.log).toContain(
+      `Message ${sent.id} was delivered again while it is being handled.`,
+    );
+    release.resolve();
+    const { token, app } = await appOf(node, slow.runId);
+    await app.pullMessage({ token });
+    await app.pushAppOutputs({ token, context: {} });
+    const find = () => link.state.replies.find(slow.runId, [sent.id]);
+    await eventually(async () => (await find()).length).toBe(1);
+
+    for (const { runId } of runs) {
+      await link.send(runId, node.nodeId);
+    }
+    const runIds = runs.map(({ runId }) => runId).toSorted();
+    await eventually(async () =>
+      (await node.bootstrap.listAppsToLaunch({})).runIds.toSorted(),
+    ).toEqual(runIds);
+  });
+
+  describe("answers for a reply that the SuperLink refuses:", () => {
+    /** Answers an instruction with what `spoil` makes of the reply; returns what the ServerApp gets. */
+    async function answered(
+      spoil: (reply: Message) => Message,
+      announcedAs: (reply: Message) => Message = spoil,
+      ...interceptors: Interceptor[]
+    ) {
+      const link = await superLink();
+      const node = await nodeOf(link, {}, ...interceptors);
+      const { runId } = await link.runningRun();
+      const sent = await link.send(runId, node.nodeId);
+      const { token, app } = await appOf(node, runId);
+      const { messagesList } = await app.pullMessage({ token });
+      const asked = new Message(metadataFromProto(messagesList[0]?.metadata), {
+        content: new RecordDict(),
+      });
+      const reply = asked.reply(new RecordDict(), { now: link.clock.now });
+      const object = deflate(spoil(reply));
+      const messages = [announcedAs(reply).withMetadata({ messageId: object.id }).toProto()];
+      const trees = [treeOf(object)];
+      await app.pushMessage({ token, messagesList: messages, messageObjectTrees: trees });
+      for (const [objectId, objectContent] of contentsOf(object)) {
+        await app.pushObject({ objectId, objectContent });
+      }
+      const find = async () => (await link.state.replies.find(runId, [sent.id]))[0];
+      await app.pushAppOutputs({ token, context: {} });
+      return { find, sent, node, link, runId };
+    }
+
+    const same = (reply: Message) => reply;
+
+    it("its time to live is beyond the instruction's", async () => {
+      const tooLong = (reply: Message) => reply.withMetadata({ ttlSeconds: 1e6 });
+      const { find, sent, node } = await answered(tooLong);
+      await eventually(async () => (await find())?.message.error).toMatchObject({
+        code: 4n,
+        reason:
+          "The SuperLink did not take the ClientApp's reply: the instruction has expired, does not live that long, or has another answer",
+      });
+      expect(node.log).toEqual([
+        expect.stringContaining(`The SuperLink did not take the reply to message ${sent.id}: `),
+      ]);
+    });
+
+    it("its metadata breaks a rule", async () => {
+      const { find } = await answered((reply) => reply.withMetadata({ ttlSeconds: -1 }));
+      await eventually(async () => (await find())?.message.error).toMatchObject({
+        code: 4n,
+        reason: expect.stringContaining("[invalid_argument]"),
+      });
+    });
+
+    it("its object says something else than its announcement", async () => {
+      const { find } = await answered(
+        (reply) => reply.withMetadata({ srcNodeId: 99n }),
+        (reply) => reply,
+      );
+      await eventually(async () => (await find())?.message.error).toMatchObject({
+        code: 4n,
+        reason: expect.stringContaining("its object does not say what it was announced with"),
+      });
+    });
+
+    it("but not a second time, and goes on", async () => {
+      let refusals = 0;
+      const refuse: Interceptor = (next) => (request) => {
+        if (request.method.name === "PushMessages" && refusals < 2) {
+          refusals += 1;
+          throw new ConnectError("not this one", Code.Internal);
+        }
+        return next(request);
+      };
+      const { node, sent, link, runId, find } = await answered(same, same, refuse);
+      const refused = `The SuperLink did not take the reply to message ${sent.id}: [internal] not this one`;
+      await eventually(() => node.log).toEqual([refused, refused]);
+      expect(await find()).toBeUndefined();
+      const next = await link.send(runId, node.nodeId);
+      runApps(node.clientAppIoUrl, counting);
+      await eventually(async () => (await link.state.replies.find(runId, [next.id])).length).toBe(
+        1,
+      );
+    });
+
+    it("and says so when only its objects are refused", async () => {
+      const refuse: Interceptor = (next) => (request) => {
+        if (request.method.name === "PushObject") {
+          throw new ConnectError("no room", Code.Internal);
+        }
+        return next(request);
+      };
+      const { node, sent } = await answered(same, same, refuse);
+      await eventually(() => node.log).toEqual([
+        `The SuperLink did not take all objects of the reply to message ${sent.id}: [internal] no room`,
+      ]);
+    });
   });
 
   it("leaves the SuperLink when it is stopped", async () => {
