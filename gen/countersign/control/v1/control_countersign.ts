@@ -88,7 +88,7 @@ export class ControlClient<P extends AnyPolicy = AnyPolicy> {
 
   /**
    * GetDecisions returns how many calls the guard allowed and refused, per RPC,
-   * since the SuperLink started.
+   * since the SuperLink started, and why it refused.
    *
    * @generated from rpc countersign.control.v1.Control.GetDecisions
    */

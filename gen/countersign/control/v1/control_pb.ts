@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file countersign/control/v1/control.proto.
  */
 export const file_countersign_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("CiRjb3VudGVyc2lnbi9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SFmNvdW50ZXJzaWduLmNvbnRyb2wudjEisgMKEFN0YXJ0UnVuc1JlcXVlc3QSCwoDZmFiGAEgASgMElUKD292ZXJyaWRlX2NvbmZpZxgCIAMoCzI8LmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVxdWVzdC5PdmVycmlkZUNvbmZpZ0VudHJ5Eg0KBWNvdW50GAMgASgNEhAKCHJ1bl90eXBlGAQgASgJElsKEmZlZGVyYXRpb25fb3B0aW9ucxgFIAMoCzI/LmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVxdWVzdC5GZWRlcmF0aW9uT3B0aW9uc0VudHJ5Eg4KBmZhYl9pZBgGIAEoCRITCgtmYWJfdmVyc2lvbhgHIAEoCRpJChNPdmVycmlkZUNvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRIhCgV2YWx1ZRgCIAEoCzISLmZsd3IucHJvdG8uU2NhbGFyOgI4ARpMChZGZWRlcmF0aW9uT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRIhCgV2YWx1ZRgCIAEoCzISLmZsd3IucHJvdG8uU2NhbGFyOgI4ASIkChFTdGFydFJ1bnNSZXNwb25zZRIPCgdydW5faWRzGAEgAygEIiIKD0xpc3RSdW5zUmVxdWVzdBIPCgdydW5faWRzGAEgAygEIjEKEExpc3RSdW5zUmVzcG9uc2USHQoEcnVucxgBIAMoCzIPLmZsd3IucHJvdG8uUnVuIiAKDlN0b3BSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoBCIiCg9TdG9wUnVuUmVzcG9uc2USDwoHc3RvcHBlZBgBIAEoCCJMChFTdHJlYW1Mb2dzUmVxdWVzdBIOCgZydW5faWQYASABKAQSFwoPYWZ0ZXJfdGltZXN0YW1wGAIgASgBEg4KBmZvbGxvdxgDIAEoCCJCChJTdHJlYW1Mb2dzUmVzcG9uc2USEgoKbG9nX291dHB1dBgBIAEoCRIYChBsYXRlc3RfdGltZXN0YW1wGAIgASgBIhUKE0dldERlY2lzaW9uc1JlcXVlc3QirAEKFEdldERlY2lzaW9uc1Jlc3BvbnNlEkYKCGNvdW50ZXJzGAEgAygLMjQuY291bnRlcnNpZ24uY29udHJvbC52MS5HZXREZWNpc2lvbnNSZXNwb25zZS5Db3VudGVyGkwKB0NvdW50ZXISDwoHc2VydmljZRgBIAEoCRIOCgZtZXRob2QYAiABKAkSDwoHYWxsb3dlZBgDIAEoBBIPCgdyZWZ1c2VkGAQgASgEMvgDCgdDb250cm9sEmAKCVN0YXJ0UnVucxIoLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVxdWVzdBopLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVzcG9uc2USXQoITGlzdFJ1bnMSJy5jb3VudGVyc2lnbi5jb250cm9sLnYxLkxpc3RSdW5zUmVxdWVzdBooLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuTGlzdFJ1bnNSZXNwb25zZRJaCgdTdG9wUnVuEiYuY291bnRlcnNpZ24uY29udHJvbC52MS5TdG9wUnVuUmVxdWVzdBonLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RvcFJ1blJlc3BvbnNlEmUKClN0cmVhbUxvZ3MSKS5jb3VudGVyc2lnbi5jb250cm9sLnYxLlN0cmVhbUxvZ3NSZXF1ZXN0GiouY291bnRlcnNpZ24uY29udHJvbC52MS5TdHJlYW1Mb2dzUmVzcG9uc2UwARJpCgxHZXREZWNpc2lvbnMSKy5jb3VudGVyc2lnbi5jb250cm9sLnYxLkdldERlY2lzaW9uc1JlcXVlc3QaLC5jb3VudGVyc2lnbi5jb250cm9sLnYxLkdldERlY2lzaW9uc1Jlc3BvbnNlYgZwcm90bzM", [file_flwr_proto_run, file_flwr_proto_transport]);
+  fileDesc("CiRjb3VudGVyc2lnbi9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SFmNvdW50ZXJzaWduLmNvbnRyb2wudjEisgMKEFN0YXJ0UnVuc1JlcXVlc3QSCwoDZmFiGAEgASgMElUKD292ZXJyaWRlX2NvbmZpZxgCIAMoCzI8LmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVxdWVzdC5PdmVycmlkZUNvbmZpZ0VudHJ5Eg0KBWNvdW50GAMgASgNEhAKCHJ1bl90eXBlGAQgASgJElsKEmZlZGVyYXRpb25fb3B0aW9ucxgFIAMoCzI/LmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RhcnRSdW5zUmVxdWVzdC5GZWRlcmF0aW9uT3B0aW9uc0VudHJ5Eg4KBmZhYl9pZBgGIAEoCRITCgtmYWJfdmVyc2lvbhgHIAEoCRpJChNPdmVycmlkZUNvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRIhCgV2YWx1ZRgCIAEoCzISLmZsd3IucHJvdG8uU2NhbGFyOgI4ARpMChZGZWRlcmF0aW9uT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRIhCgV2YWx1ZRgCIAEoCzISLmZsd3IucHJvdG8uU2NhbGFyOgI4ASIkChFTdGFydFJ1bnNSZXNwb25zZRIPCgdydW5faWRzGAEgAygEIiIKD0xpc3RSdW5zUmVxdWVzdBIPCgdydW5faWRzGAEgAygEIjEKEExpc3RSdW5zUmVzcG9uc2USHQoEcnVucxgBIAMoCzIPLmZsd3IucHJvdG8uUnVuIiAKDlN0b3BSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoBCIiCg9TdG9wUnVuUmVzcG9uc2USDwoHc3RvcHBlZBgBIAEoCCJMChFTdHJlYW1Mb2dzUmVxdWVzdBIOCgZydW5faWQYASABKAQSFwoPYWZ0ZXJfdGltZXN0YW1wGAIgASgBEg4KBmZvbGxvdxgDIAEoCCJCChJTdHJlYW1Mb2dzUmVzcG9uc2USEgoKbG9nX291dHB1dBgBIAEoCRIYChBsYXRlc3RfdGltZXN0YW1wGAIgASgBIhUKE0dldERlY2lzaW9uc1JlcXVlc3Qi+QIKFEdldERlY2lzaW9uc1Jlc3BvbnNlEkYKCGNvdW50ZXJzGAEgAygLMjQuY291bnRlcnNpZ24uY29udHJvbC52MS5HZXREZWNpc2lvbnNSZXNwb25zZS5Db3VudGVyEkYKCHJlZnVzYWxzGAIgAygLMjQuY291bnRlcnNpZ24uY29udHJvbC52MS5HZXREZWNpc2lvbnNSZXNwb25zZS5SZWZ1c2FsGmEKB0NvdW50ZXISDwoHc2VydmljZRgBIAEoCRIOCgZtZXRob2QYAiABKAkSDwoHYWxsb3dlZBgDIAEoBBIPCgdyZWZ1c2VkGAQgASgEEhMKC3VuYXZhaWxhYmxlGAUgASgEGm4KB1JlZnVzYWwSDwoHc2VydmljZRgBIAEoCRIOCgZtZXRob2QYAiABKAkSEgoKY3JlZGVudGlhbBgDIAEoCRIOCgZyZWFzb24YBCABKAkSDQoFY291bnQYBSABKAQSDwoHbGFzdF9hdBgGIAEoCTL4AwoHQ29udHJvbBJgCglTdGFydFJ1bnMSKC5jb3VudGVyc2lnbi5jb250cm9sLnYxLlN0YXJ0UnVuc1JlcXVlc3QaKS5jb3VudGVyc2lnbi5jb250cm9sLnYxLlN0YXJ0UnVuc1Jlc3BvbnNlEl0KCExpc3RSdW5zEicuY291bnRlcnNpZ24uY29udHJvbC52MS5MaXN0UnVuc1JlcXVlc3QaKC5jb3VudGVyc2lnbi5jb250cm9sLnYxLkxpc3RSdW5zUmVzcG9uc2USWgoHU3RvcFJ1bhImLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RvcFJ1blJlcXVlc3QaJy5jb3VudGVyc2lnbi5jb250cm9sLnYxLlN0b3BSdW5SZXNwb25zZRJlCgpTdHJlYW1Mb2dzEikuY291bnRlcnNpZ24uY29udHJvbC52MS5TdHJlYW1Mb2dzUmVxdWVzdBoqLmNvdW50ZXJzaWduLmNvbnRyb2wudjEuU3RyZWFtTG9nc1Jlc3BvbnNlMAESaQoMR2V0RGVjaXNpb25zEisuY291bnRlcnNpZ24uY29udHJvbC52MS5HZXREZWNpc2lvbnNSZXF1ZXN0GiwuY291bnRlcnNpZ24uY29udHJvbC52MS5HZXREZWNpc2lvbnNSZXNwb25zZWIGcHJvdG8z", [file_flwr_proto_run, file_flwr_proto_transport]);
 
 /**
  * StartRunsRequest describes the runs to create.
@@ -265,7 +265,7 @@ export const GetDecisionsRequestSchema: GenMessage<GetDecisionsRequest> = /*@__P
   messageDesc(file_countersign_control_v1_control, 8);
 
 /**
- * GetDecisionsResponse carries the counters.
+ * GetDecisionsResponse carries the counters and the refusals.
  *
  * @generated from message countersign.control.v1.GetDecisionsResponse
  */
@@ -276,6 +276,13 @@ export type GetDecisionsResponse = Message<"countersign.control.v1.GetDecisionsR
    * @generated from field: repeated countersign.control.v1.GetDecisionsResponse.Counter counters = 1;
    */
   counters: GetDecisionsResponse_Counter[];
+
+  /**
+   * Refusals by their reason, the latest first; at most 1000.
+   *
+   * @generated from field: repeated countersign.control.v1.GetDecisionsResponse.Refusal refusals = 2;
+   */
+  refusals: GetDecisionsResponse_Refusal[];
 };
 
 /**
@@ -318,6 +325,13 @@ export type GetDecisionsResponse_Counter = Message<"countersign.control.v1.GetDe
    * @generated from field: uint64 refused = 4;
    */
   refused: bigint;
+
+  /**
+   * Calls that the guard could not decide on, as the state was out of reach.
+   *
+   * @generated from field: uint64 unavailable = 5;
+   */
+  unavailable: bigint;
 };
 
 /**
@@ -326,6 +340,62 @@ export type GetDecisionsResponse_Counter = Message<"countersign.control.v1.GetDe
  */
 export const GetDecisionsResponse_CounterSchema: GenMessage<GetDecisionsResponse_Counter> = /*@__PURE__*/
   messageDesc(file_countersign_control_v1_control, 9, 0);
+
+/**
+ * Refusals that are alike. Never shows a secret.
+ *
+ * @generated from message countersign.control.v1.GetDecisionsResponse.Refusal
+ */
+export type GetDecisionsResponse_Refusal = Message<"countersign.control.v1.GetDecisionsResponse.Refusal"> & {
+  /**
+   * Full name of the service; empty for an unknown RPC.
+   *
+   * @generated from field: string service = 1;
+   */
+  service: string;
+
+  /**
+   * Name of the RPC; empty for an unknown one.
+   *
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * Name of the credential that was missing or refused; empty where it is not known.
+   *
+   * @generated from field: string credential = 3;
+   */
+  credential: string;
+
+  /**
+   * Why, such as "missing" or "expired".
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * How many there were; at a high rate not all are told apart, and the counters have more.
+   *
+   * @generated from field: uint64 count = 5;
+   */
+  count: bigint;
+
+  /**
+   * When the last of them was: RFC 3339, in UTC.
+   *
+   * @generated from field: string last_at = 6;
+   */
+  lastAt: string;
+};
+
+/**
+ * Describes the message countersign.control.v1.GetDecisionsResponse.Refusal.
+ * Use `create(GetDecisionsResponse_RefusalSchema)` to create a new message.
+ */
+export const GetDecisionsResponse_RefusalSchema: GenMessage<GetDecisionsResponse_Refusal> = /*@__PURE__*/
+  messageDesc(file_countersign_control_v1_control, 9, 1);
 
 /**
  * Control is the operator's channel to a SuperLink: it creates, lists, follows
@@ -380,7 +450,7 @@ export const Control: GenService<{
   },
   /**
    * GetDecisions returns how many calls the guard allowed and refused, per RPC,
-   * since the SuperLink started.
+   * since the SuperLink started, and why it refused.
    *
    * @generated from rpc countersign.control.v1.Control.GetDecisions
    */
