@@ -12,6 +12,7 @@ import { addTlsOptions, readTlsOptions, type TlsCommandOptions } from "./listene
 import { readOrCreateOperatorToken } from "./operator-token.ts";
 import { printJson } from "./output.ts";
 import { parseMilliseconds, parsePort } from "./parameters.ts";
+import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
 interface SuperLinkCommandOptions extends LauncherKeyOptions, TlsCommandOptions {
@@ -119,6 +120,7 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     serverAppIoPort: options.port,
     fleetPort: options.fleetPort,
     controlPort: options.controlPort,
+    onDecision: createRefusalLog(),
     ...tls,
     ...(superNodeKeys === undefined ? {} : { superNodeKeys }),
     ...(superExecAuth === undefined ? {} : { superExecAuth }),

@@ -13,7 +13,7 @@ import {
   type ListenerCommandOptions,
   readListenerOptions,
 } from "./listener-options.ts";
-import { printJson } from "./output.ts";
+import { printableText, printJson } from "./output.ts";
 import {
   collectSettings,
   parseCount,
@@ -21,6 +21,7 @@ import {
   parsePort,
   parseServiceUrl,
 } from "./parameters.ts";
+import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
 interface SuperNodeCommandOptions extends ListenerCommandOptions, LauncherKeyOptions {
@@ -122,7 +123,8 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
     fleet: options.superlink,
     host: options.host,
     clientAppIoPort: options.port,
-    onLog: (line) => process.stderr.write(`${line}\n`),
+    onLog: (line) => process.stderr.write(`${printableText(line)}\n`),
+    onDecision: createRefusalLog(),
     signal: lifetime.signal,
     ...listener,
     allowPlaintext: options.insecure ?? false,

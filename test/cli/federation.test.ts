@@ -131,8 +131,8 @@ test("stop ends a running run; its app process goes, and a second stop changes n
 
 test("decisions tell what was allowed", async () => {
   const { stdout } = await run(["decisions", ...operator]);
-  expect(stdout).toMatch(/^RPC +ALLOWED +REFUSED\n/);
-  expect(stdout).toMatch(/flwr\.proto\.ServerAppIo\/PullAppInputs +[1-9][0-9]* +0\n/);
+  expect(stdout).toMatch(/^RPC +ALLOWED +REFUSED +UNDECIDED\n/);
+  expect(stdout).toMatch(/flwr\.proto\.ServerAppIo\/PullAppInputs +[1-9][0-9]* +0 +0\n/);
 });
 
 describe("refusals are one sentence on stderr and exit code 1", () => {
@@ -170,6 +170,25 @@ describe("refusals are one sentence on stderr and exit code 1", () => {
   });
 });
 
+test("decisions tell what was refused and why; no secret shows", async () => {
+  const [option = "", url = ""] = operator;
+  await run(["ls", option, url], { COUNTERSIGN_OPERATOR_TOKEN: "wrong-token" });
+  const { stdout } = await run(["decisions", "--json", ...operator]);
+  const refusals = stdout.split("\n").filter((line) => line.includes('"reason"'));
+  expect(refusals.map((line) => JSON.parse(line))).toContainEqual({
+    service: "countersign.control.v1.Control",
+    method: "ListRuns",
+    credential: "operatorToken",
+    reason: "not the operator's",
+    count: expect.stringMatching(/^[1-9][0-9]*$/),
+    lastAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+  });
+  const table = (await run(["decisions", ...operator])).stdout;
+  expect(table).toMatch(/^REFUSALS +LAST +RPC +CREDENTIAL +REASON$/m);
+  expect(table).toMatch(/Control\/ListRuns +operatorToken +not the operator's$/m);
+  expect(stdout + table).not.toContain("wrong-token");
+});
+
 test("SIGTERM stops node and link with exit code 0, and no temporary file stays", async () => {
   superNode.child.kill("SIGTERM");
   const node = await superNode.ended;
@@ -180,6 +199,12 @@ test("SIGTERM stops node and link with exit code 0, and no temporary file stays"
     ]),
   });
   superLink.child.kill("SIGTERM");
-  expect((await superLink.ended).code).toBe(0);
+  const { code, stderr } = await superLink.ended;
+  expect(code).toBe(0);
+  // The refusals of this file's tests, for its operator.
+  expect(stderr).toMatch(
+    /^countersign: refused countersign.control.v1.Control\/ListRuns: operatorToken not the operator's/m,
+  );
+  expect(stderr).not.toContain("wrong-token");
   expect((await readdir(directory)).filter((name) => name.startsWith("countersign-"))).toEqual([]);
 });

@@ -12,11 +12,14 @@ import { service } from "../../guard/service.ts";
 import { controlPolicy } from "../policy.ts";
 import type { LinkState } from "../state/link-state.ts";
 import { maxFabBytes } from "../state/new-runs.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** What the operator's API needs besides the state. */
 export interface ControlOptions {
   /** Returns how many calls of each RPC were allowed and refused, over all services. */
   readonly counters: () => readonly DecisionCount[];
+  /** Returns why calls were refused, over all services, the latest first. Default: not known. */
+  readonly refusals?: () => readonly Refusals[];
   /** How often a followed log is looked at, in milliseconds. Default: 500. */
   readonly logPollMs?: number;
   /** Ends followed logs when aborted: they would keep a server from closing. */
@@ -28,7 +31,7 @@ const maxConfigBytes = 1024 * 1024;
 
 /** Control on a SuperLink's state: the API of the operator. */
 export function controlService(state: LinkState, options: ControlOptions) {
-  const { counters, logPollMs = 500, shutdownSignal } = options;
+  const { counters, refusals = () => [], logPollMs = 500, shutdownSignal } = options;
   const { runs, logs } = state;
   const pause = async (signal: AbortSignal): Promise<void> => {
     const ends = shutdownSignal === undefined ? signal : AbortSignal.any([signal, shutdownSignal]);
@@ -79,11 +82,17 @@ export function controlService(state: LinkState, options: ControlOptions) {
       },
       getDecisions() {
         return {
-          counters: counters().map(({ service, method, allowed, refused }) => ({
+          counters: counters().map(({ service, method, allowed, refused, unavailable }) => ({
             service,
             method,
             allowed: BigInt(allowed),
             refused: BigInt(refused),
+            unavailable: BigInt(unavailable),
+          })),
+          refusals: refusals().map(({ count, lastAt, ...kind }) => ({
+            ...kind,
+            count: BigInt(count),
+            lastAt: new Date(lastAt).toISOString(),
           })),
         };
       },

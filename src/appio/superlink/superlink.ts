@@ -15,6 +15,7 @@ import { createLinkState, type LinkState } from "../state/link-state.ts";
 import { controlService } from "./control.ts";
 import { fleetService } from "./fleet.ts";
 import { defaultMaxInlineBytes } from "./message-sizes.ts";
+import { createRefusalTally } from "./refusals.ts";
 import { serverAppIoService, signedServerAppIoService } from "./server-app-io.ts";
 
 /** How to start a SuperLink. */
@@ -112,9 +113,13 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     }
     const counters = () => addUp(servers.flatMap((server) => server.counters()));
     const { maxInlineBytes = defaultMaxInlineBytes, logPollMs = 500 } = options;
+    const refusals = createRefusalTally(now);
     const shared = {
       ...(options.host === undefined ? {} : { host: options.host }),
-      ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),
+      onDecision: (event: DecisionEvent) => {
+        refusals.add(event);
+        return options.onDecision?.(event);
+      },
     };
     const remote = { ...shared, ...(options.tls === undefined ? {} : { tls: options.tls }) };
     const serverAppIoServer = {
@@ -153,7 +158,14 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     servers.push(fleet);
     const control = await serve({
       ...remote,
-      services: [controlService(state, { counters, logPollMs, shutdownSignal: stopping.signal })],
+      services: [
+        controlService(state, {
+          counters,
+          refusals: refusals.list,
+          logPollMs,
+          shutdownSignal: stopping.signal,
+        }),
+      ],
       verifiers: { operatorToken: operatorVerifier(options.operatorToken) },
       port: options.controlPort ?? 9093,
     });

@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
 import { createAuthority, openSqlite } from "../../authority/index.ts";
 import type { LocatedTransport } from "../../client/located-transport.ts";
-import type { DecisionCount } from "../../guard/decisions.ts";
+import type { DecisionCount, DecisionEvent } from "../../guard/decisions.ts";
 import type { BrowserOptions } from "../../serve/browsers.ts";
 import type { ServeTls } from "../../serve/listener.ts";
 import { serve } from "../../serve/serve.ts";
@@ -63,6 +63,8 @@ export interface SuperNodeOptions {
   readonly pulling?: PullObjectsOptions;
   /** How calls to the SuperLink are repeated; see `createRetry`. */
   readonly retry?: RetryOptions;
+  /** Called for every refusal of the guard of ClientAppIo. Default: nobody. */
+  readonly onDecision?: (event: DecisionEvent) => void;
   /** Receives the node's remarks, one line each. Default: nobody. */
   readonly onLog?: (line: string) => void;
   /** Milliseconds since the epoch. Default: `Date.now`. */
@@ -130,6 +132,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
     limits: { exemptFromShedding: [ClientAppIo.method.sendAppHeartbeat] },
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.browsers === undefined ? {} : { browsers: options.browsers }),
+    ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),
   };
   const appToken = authority.verifier;
   const server =
