@@ -1,11 +1,14 @@
 import { randomBytes } from "node:crypto";
 import type { Token, TokenDigest } from "../policy/token.ts";
-import { digestToken, isToken, parseToken } from "../policy/token.ts";
-import type { Refusal } from "../policy/verifier.ts";
-import { isRefusal, refusal } from "../policy/verifier.ts";
+import { digestToken, parseToken } from "../policy/token.ts";
+import type { Refusal, StoreUnavailable } from "../policy/verifier.ts";
+import { isRefusal, isStoreUnavailable, refusal } from "../policy/verifier.ts";
+import { askingTimeMs } from "./ask-store.ts";
 import { createAuthorityClock } from "./authority-clock.ts";
+import { digestOfIssued, issuedTokenLength } from "./issued-digest.ts";
 import { migrate } from "./migrate.ts";
 import type { AnySqlDatabase, AnySqlTransaction, SqlTransaction } from "./sql-database.ts";
+import type { LookedUp } from "./token-lookup.ts";
 import { createTokenLookup } from "./token-lookup.ts";
 import type { TokenTables } from "./token-table.ts";
 import {
@@ -23,6 +26,13 @@ export interface TokenClaims {
   /** The digest of the token, by which {@link Authority.extend} finds it. */
   readonly tokenDigest: TokenDigest;
 }
+
+/**
+ * What an authority says of a token: the claims of a live one; a refusal with
+ * the reason `expired` or `revoked`, as far as it is known; undefined for an
+ * unknown one; or that its database is closed or out of reach.
+ */
+export type TokenAnswer = TokenClaims | Refusal | StoreUnavailable | undefined;
 
 /** A token whose time is over. */
 export interface ExpiredToken {
@@ -56,14 +66,21 @@ export interface Authority {
    */
   issue(runId: bigint, tx?: AnySqlTransaction): Promise<Token | undefined>;
   /**
-   * Tells whose token it is; a refusal with the reason `expired` or `revoked`,
-   * as far as it is known; or undefined.
+   * Tells whose token it is. A database that is out of reach is asked again for
+   * up to 2.5 s.
    *
-   * @throws when the database fails or is closed: nothing is proved then.
+   * @throws when the database fails in a way that does not pass: nothing is proved then.
    */
-  verify(token: string): Promise<TokenClaims | Refusal | undefined>;
-  /** {@link Authority.verify}, as the guard takes it. */
-  readonly verifier: (presented: string) => Promise<TokenClaims | Refusal | undefined>;
+  verify(token: string): Promise<TokenAnswer>;
+  /**
+   * {@link Authority.verify}, as the guard takes it: it answers at once where
+   * the tokens are in memory, and goes on asking a database that is out of reach
+   * for half of the time that it is given.
+   */
+  readonly verifier: (
+    presented: string,
+    call?: { readonly timeoutMs: number },
+  ) => TokenAnswer | Promise<TokenAnswer>;
   /**
    * The heartbeat: the token is good for `extendedTtlMs` from this instant.
    * Returns false, and changes nothing, if the token is unknown or has expired.
@@ -98,8 +115,9 @@ export interface AuthorityOptions {
   readonly extendedTtlMs?: number;
 }
 
-const tokenBytes = 128;
-const issuedForm = /^[0-9a-f]{256}$/;
+const tokenBytes = issuedTokenLength / 2;
+/** What the guard gives a verifier by default, in milliseconds. */
+const defaultTimeoutMs = 5_000;
 
 const expired = refusal("expired");
 const revoked = refusal("revoked");
@@ -140,16 +158,18 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     return work(tx.withTables<TokenTables>());
   }
 
-  async function verify(token: string): Promise<TokenClaims | Refusal | undefined> {
-    if (!isToken(token) || !issuedForm.test(token)) {
+  function verifier(
+    presented: string,
+    { timeoutMs } = { timeoutMs: defaultTimeoutMs },
+  ): TokenAnswer | Promise<TokenAnswer> {
+    const digest = digestOfIssued(presented);
+    if (digest === undefined) {
       return undefined;
     }
-    const tokenDigest = digestToken(token);
-    const found = await tokens.find(tokenDigest);
-    if (found === undefined || isRefusal(found)) {
-      return found;
-    }
-    return found.isExpired ? expired : { runId: found.runId, tokenDigest };
+    const found = tokens.find(digest, askingTimeMs(timeoutMs));
+    return found instanceof Promise
+      ? found.then((later) => answerTo(digest, later))
+      : answerTo(digest, found);
   }
 
   return {
@@ -169,8 +189,8 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
         return token;
       });
     },
-    verify,
-    verifier: (presented) => verify(presented),
+    verify: async (token) => verifier(token),
+    verifier,
     extend: (digest, tx) =>
       change(tx, async ({ query, afterCommit }) => {
         const extension = { now: clock.instant(), ttlMs: extendedTtlMs };
@@ -201,6 +221,13 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
         return records.map(({ runId, activeUntilMs }) => ({ runId, expiredAt: activeUntilMs }));
       }),
   };
+}
+
+function answerTo(tokenDigest: TokenDigest, found: LookedUp): TokenAnswer {
+  if (found === undefined || isRefusal(found) || isStoreUnavailable(found)) {
+    return found;
+  }
+  return found.isExpired ? expired : { runId: found.runId, tokenDigest };
 }
 
 function checkTtl(option: string, ttlMs: number): number {

@@ -2,6 +2,7 @@ export type {
   Authority,
   AuthorityOptions,
   ExpiredToken,
+  TokenAnswer,
   TokenClaims,
 } from "./authority.ts";
 export { createAuthority } from "./authority.ts";

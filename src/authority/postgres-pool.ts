@@ -1,6 +1,7 @@
 import type { PostgresClient, PostgresDriver } from "./postgres-driver.ts";
 import { toSqlError } from "./postgres-errors.ts";
 import { parserOf } from "./postgres-values.ts";
+import { SqlError } from "./sql-error.ts";
 
 /** Where a database is, and how many connections a process makes to it. */
 export interface PostgresPoolOptions {
@@ -65,7 +66,7 @@ export function openPostgresPool(options: PostgresPoolOptions): PostgresPoolUse 
     },
     async take() {
       if (closed !== undefined) {
-        throw new Error("the PostgreSQL database is closed");
+        throw new SqlError("the PostgreSQL database is closed", "unavailable");
       }
       users += 1;
       try {

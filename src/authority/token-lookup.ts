@@ -1,10 +1,10 @@
 import type { TokenDigest } from "../policy/token.ts";
-import type { Refusal } from "../policy/verifier.ts";
+import { type Refusal, type StoreUnavailable, storeUnavailable } from "../policy/verifier.ts";
+import { askStore } from "./ask-store.ts";
 import { type AuthorityClock, readClock } from "./authority-clock.ts";
 import { createRecentTokens } from "./recent-tokens.ts";
 import { createRemovedTokens } from "./removed-tokens.ts";
 import type { AnySqlDatabase } from "./sql-database.ts";
-import { SqlError } from "./sql-error.ts";
 import { type TokenMap, tokenMapOf } from "./token-map.ts";
 import type { TokenRecord, TokenTables } from "./token-table.ts";
 import { findToken } from "./token-table.ts";
@@ -16,14 +16,22 @@ export interface FoundToken {
   readonly isExpired: boolean;
 }
 
+/** What a lookup comes to. */
+export type LookedUp = FoundToken | Refusal | StoreUnavailable | undefined;
+
 /**
  * How stored tokens are found: in memory, where nobody else changes them; else
  * in the database. What this process changes is to be told here, in the turn in
  * which it is committed.
  */
 export interface TokenLookup {
-  /** Finds a token, or why it is gone, as far as this process knows. */
-  find(digest: TokenDigest): Promise<FoundToken | Refusal | undefined>;
+  /**
+   * Finds a token, or why it is gone, as far as this process knows; or says that
+   * the database is out of reach. At once where the tokens are in memory.
+   *
+   * @param timeoutMs how long to go on asking a database that is out of reach.
+   */
+  find(digest: TokenDigest, timeoutMs: number): LookedUp | Promise<LookedUp>;
   /** A run has got this token in the place of any other, or it has got more time. */
   put(record: TokenRecord): void;
   /** A token was removed. */
@@ -42,7 +50,8 @@ export async function createTokenLookup(
   if (database.exclusive) {
     const tokens = await tokenMapOf(database);
     return {
-      find: async (digest) => findInMap(tokens, digest) ?? removed.find(digest),
+      find: (digest) =>
+        database.isOpen ? (findInMap(tokens, digest) ?? removed.find(digest)) : closed(),
       put: tokens.put,
       remove({ runId, digest }, reason) {
         tokens.remove(runId);
@@ -53,24 +62,12 @@ export async function createTokenLookup(
 
   const recent = staleMs === 0 ? undefined : createRecentTokens(staleMs);
   return {
-    async find(digest) {
+    find(digest, timeoutMs) {
       const known = recent?.find(digest);
       if (known !== undefined) {
         return { runId: known.runId, isExpired: false };
       }
-      const answered = recent?.asking();
-      const found = await ask(digest).catch((error: unknown) => {
-        if (error instanceof SqlError && error.reason === "unavailable") {
-          // A connection may have gone since it was last used: that must cost no app its run.
-          return ask(digest);
-        }
-        throw error;
-      });
-      if (found === undefined) {
-        return removed.find(digest);
-      }
-      answered?.(found);
-      return { runId: found.runId, isExpired: found.remainingMs < 0 };
+      return database.isOpen ? askStore(() => findInDatabase(digest), { timeoutMs }) : closed();
     },
     put() {},
     remove({ digest }, reason) {
@@ -79,18 +76,25 @@ export async function createTokenLookup(
     },
   };
 
-  function ask(digest: TokenDigest) {
+  async function findInDatabase(digest: TokenDigest): Promise<FoundToken | Refusal | undefined> {
+    const answered = recent?.asking();
     const { query } = database.withTables<TokenTables>();
-    return findToken(query, digest, clock.instant());
+    const found = await findToken(query, digest, clock.instant());
+    if (found === undefined) {
+      return removed.find(digest);
+    }
+    answered?.(found);
+    return { runId: found.runId, isExpired: found.remainingMs < 0 };
   }
 
   function findInMap(tokens: TokenMap, digest: TokenDigest): FoundToken | undefined {
-    if (!database.isOpen) {
-      throw new Error("the database is closed");
-    }
     const record = tokens.find(digest);
     return (
       record && { runId: record.runId, isExpired: record.activeUntilMs < readClock(clock.now) }
     );
   }
+}
+
+function closed(): StoreUnavailable {
+  return storeUnavailable(new Error("the database is closed"));
 }

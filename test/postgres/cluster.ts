@@ -9,6 +9,10 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface PostgresCluster {
   /** Directory of its socket: the `host` of its databases. It listens nowhere else. */
   readonly host: string;
+  /** Cuts its connections and ends it; its databases stay. */
+  halt(): Promise<void>;
+  /** Starts it again after {@link PostgresCluster.halt}; resolves when it takes connections. */
+  resume(): Promise<void>;
   /** Stops it and removes its files. */
   stop(): Promise<void>;
 }
@@ -51,13 +55,27 @@ export async function startPostgresCluster(binaries: string): Promise<PostgresCl
   const settings = { ...asUser, cwd: host, env: { PATH: process.env.PATH ?? "", LC_ALL: "C" } };
   let server: ChildProcess | undefined;
 
-  async function stop(): Promise<void> {
+  async function end(signal: NodeJS.Signals): Promise<void> {
     if (server !== undefined && server.exitCode === null && server.signalCode === null) {
       const exited = once(server, "exit");
-      // Immediate shutdown: nothing of it is kept.
-      server.kill("SIGQUIT");
+      server.kill(signal);
       await exited;
     }
+  }
+
+  async function resume(): Promise<void> {
+    const [command = "", ...args] = [
+      // The kernel ends the server with the process that started it.
+      ...(process.platform === "linux" ? ["setpriv", "--pdeathsig", "SIGQUIT"] : []),
+      ...[join(binaries, "postgres"), "-D", data, ...serverSettings(host)],
+    ];
+    server = spawn(command, args, { ...settings, stdio: ["ignore", "ignore", "pipe"] });
+    await isReady(server);
+  }
+
+  async function stop(): Promise<void> {
+    // Immediate shutdown: nothing of it is kept.
+    await end("SIGQUIT");
     rmSync(host, { recursive: true, force: true });
   }
 
@@ -67,18 +85,13 @@ export async function startPostgresCluster(binaries: string): Promise<PostgresCl
       ...settings,
       stdio: ["ignore", "ignore", "inherit"],
     });
-    const [command = "", ...args] = [
-      // The kernel ends the server with the process that started it.
-      ...(process.platform === "linux" ? ["setpriv", "--pdeathsig", "SIGQUIT"] : []),
-      ...[join(binaries, "postgres"), "-D", data, ...serverSettings(host)],
-    ];
-    server = spawn(command, args, { ...settings, stdio: ["ignore", "ignore", "pipe"] });
-    await isReady(server);
+    await resume();
   } catch (error) {
     await stop();
     throw error;
   }
-  return { host, stop };
+  // Fast shutdown: without fsync an immediate one would lose what was committed last.
+  return { host, halt: () => end("SIGINT"), resume, stop };
 }
 
 function serverSettings(host: string): string[] {

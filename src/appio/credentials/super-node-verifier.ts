@@ -1,5 +1,14 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { askingTimeMs, askStore, isOutage } from "../../authority/ask-store.ts";
 import type { Presented } from "../../policy/credential.ts";
-import { type Refusal, refusal, type Verifier, type VerifyCall } from "../../policy/verifier.ts";
+import {
+  isStoreUnavailable,
+  type Refusal,
+  refusal,
+  storeUnavailable,
+  type Verifier,
+  type VerifyCall,
+} from "../../policy/verifier.ts";
 import type { superNode, superNodeKey } from "../policy.ts";
 import { type PublicKey, readPublicKey } from "./public-key.ts";
 import { PublicKeyCache } from "./public-key-cache.ts";
@@ -8,7 +17,12 @@ import { defaultClockToleranceSeconds } from "./timestamp.ts";
 
 /** What {@link createSuperNodeVerifiers} needs. */
 export interface SuperNodeVerifierOptions {
-  /** Finds the id of the node that is registered for a public key (PEM), or undefined. */
+  /**
+   * Finds the id of the node that is registered for a public key (PEM), or
+   * undefined. While it fails with an outage (SqlError `unavailable`, or
+   * ConnectError Unavailable) it is asked again, for half of the time that the
+   * guard gives; then the verifier says that its store is unavailable.
+   */
   readonly findNode: (publicKey: Uint8Array) => Promise<bigint | undefined>;
   /** The keys that are accepted, as PEM or OpenSSH lines. Default: any EC key on a NIST curve. */
   readonly knownKeys?: readonly string[];
@@ -69,10 +83,23 @@ export function createSuperNodeVerifiers(options: SuperNodeVerifierOptions): Sup
       if (!("pem" in key)) {
         return key;
       }
-      const nodeId = await findNode(Buffer.from(key.pem));
+      const nodeId = await askStore(() => findNode(Buffer.from(key.pem)), {
+        timeoutMs: askingTimeMs(call.timeoutMs),
+        isOutage: isStateOutage,
+      });
+      if (isStoreUnavailable(nodeId)) {
+        // The error for callers says nothing to operators: what is behind it does.
+        const { cause } = nodeId;
+        return cause instanceof ConnectError ? storeUnavailable(cause.cause ?? cause) : nodeId;
+      }
       return nodeId === undefined ? refusal("no node is registered for the key") : { nodeId };
     },
   };
+}
+
+/** The state of a SuperLink answers RPCs, so its outages are ConnectErrors. */
+function isStateOutage(error: unknown): boolean {
+  return isOutage(error) || (error instanceof ConnectError && error.code === Code.Unavailable);
 }
 
 function canonicalPem(key: string, index: number): string {

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { Fleet } from "../../../gen/flwr/proto/fleet_pb.ts";
 import { signAsSuperNode } from "../../../src/appio/credentials/super-node-signer.ts";
@@ -5,6 +6,8 @@ import {
   createSuperNodeVerifiers,
   type SuperNodeVerifierOptions,
 } from "../../../src/appio/credentials/super-node-verifier.ts";
+import { SqlError } from "../../../src/authority/sql-error.ts";
+import { storeUnavailable } from "../../../src/policy/verifier.ts";
 import { createClock } from "../state/world.ts";
 import { newKey, pemOf } from "./keys.ts";
 import vectors from "./python-vectors.json" with { type: "json" };
@@ -52,6 +55,38 @@ describe("the verifiers of SuperNodes", () => {
     expect(await superNode(await sign(newKey()), call)).toMatchObject({
       reason: "no node is registered for the key",
     });
+  });
+
+  const gone = new SqlError("the database is unavailable: ECONNREFUSED", "unavailable");
+  const forCallers = new ConnectError("Down.", Code.Unavailable, undefined, undefined, gone);
+
+  it.each([
+    ["the database's own error", gone],
+    ["the error that the state makes of it", forCallers],
+  ])("say that the state is down, and what the database said: %s", async (_what, thrown) => {
+    let asked = 0;
+    const findNode = async () => {
+      asked += 1;
+      throw thrown;
+    };
+    const { superNode, superNodeKey, sign } = start({ findNode });
+    const presented = await sign();
+    expect(await superNode(presented, { ...call, timeoutMs: 200 })).toEqual(storeUnavailable(gone));
+    expect(asked).toBeGreaterThan(1);
+    expect(await superNodeKey(presented, call)).toHaveProperty("publicKey");
+  });
+
+  it("say so of nobody who has not signed, and of no other failure", async () => {
+    const failures: unknown[] = [gone, new ConnectError("No.", Code.Internal)];
+    const findNode = async () => {
+      throw failures.pop();
+    };
+    const { superNode, sign } = start({ findNode });
+    const presented = await sign();
+    await expect(superNode(presented, call)).rejects.toMatchObject({ code: Code.Internal });
+    const forged = { ...presented, "flwr-signature-bin": Buffer.alloc(70, 0x30) };
+    expect(await superNode(forged, call)).toMatchObject({ reason: "the signature is wrong" });
+    expect(failures).toEqual([gone]);
   });
 
   it("ask the state every time, and only for what was signed", async () => {
