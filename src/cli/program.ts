@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { appCommand } from "./app.ts";
+import { attackCommand } from "./attack.ts";
 import { decisionsCommand } from "./decisions.ts";
 import { CommandError, exitCode } from "./exit-code.ts";
 import { logCommand } from "./log.ts";
@@ -55,6 +56,7 @@ export function createProgram(): Command {
     stopCommand(),
     decisionsCommand(),
     policyCommand(),
+    attackCommand(),
   ];
   for (const command of commands) program.addCommand(inheriting(command, program));
   program.addCommand(inheriting(appCommand(), program), { hidden: true });

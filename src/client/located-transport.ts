@@ -129,7 +129,7 @@ function pageUrl(): string | undefined {
  * Whether a host, as the URL parser normalises it, is this machine: RFC 6761,
  * section 6.3 for names, RFC 1122 and RFC 4291 for addresses.
  */
-function isLoopback(hostname: string): boolean {
+export function isLoopback(hostname: string): boolean {
   return (
     hostname === "localhost" ||
     hostname.endsWith(".localhost") ||

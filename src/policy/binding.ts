@@ -113,7 +113,8 @@ function childOf(field: DescField): DescMessage | undefined {
   return field.message;
 }
 
-function isSearched(desc: DescMessage): boolean {
+/** Tells whether the binding looks for bound fields in a message type. */
+export function isSearched(desc: DescMessage): boolean {
   return !opaqueTypes.has(desc.typeName) && !isWrapperDesc(desc);
 }
 

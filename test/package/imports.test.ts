@@ -15,6 +15,7 @@ const mayImport: ReadonlyMap<Area, readonly Area[]> = new Map([
   ["index.ts", ["policy", "guard", "client"]],
   ["gen clients", ["gen", "index.ts"]],
   ["serve", ["gen", "policy", "guard"]],
+  ["testing", ["policy", "guard", "client"]],
   ["appio/policy.ts", ["gen", "policy"]],
   ["appio/objects", ["gen"]],
   ["appio/runtime", ["gen", "policy", "client", "appio/policy.ts", "appio/objects"]],
