@@ -31,6 +31,8 @@ export type {
   SpawnOptions,
 } from "./launch/child.ts";
 export { spawnWithToken } from "./launch/child.ts";
+export type { FlowerAppOptions, FlowerCommands } from "./launch/flower-app.ts";
+export { findFlowerCommands, spawnFlowerApp } from "./launch/flower-app.ts";
 export type { LaunchInput } from "./launch/launch-input.ts";
 export { readLaunchInput } from "./launch/launch-input.ts";
 export type { AppType, PluginType } from "./launch/plugin-type.ts";

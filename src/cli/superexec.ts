@@ -2,9 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Argument, Command, Option } from "commander";
-import type { ChildCommand } from "../appio/launch/child.ts";
+import type { ChildCommand, ChildHandle, ChildLine } from "../appio/launch/child.ts";
 import type { AppType, PluginType } from "../appio/launch/plugin-type.ts";
-import type { SuperExecEvent } from "../appio/launch/superexec.ts";
+import type { LaunchRequest, SuperExecEvent } from "../appio/launch/superexec.ts";
+import {
+  type AppRuntimeOptions,
+  addAppRuntimeOptions,
+  appRuntimeParameters,
+} from "./app-runtime.ts";
+import { exitCode } from "./exit-code.ts";
 import { readPrivateKeyFile } from "./key-files.ts";
 import { superExecKeyOption } from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
@@ -12,7 +18,7 @@ import { printableText, printJson } from "./output.ts";
 import { parseCount, parseMilliseconds, parseServiceUrl } from "./parameters.ts";
 import { selfCommand } from "./self.ts";
 
-interface SuperExecCommandOptions {
+interface SuperExecCommandOptions extends AppRuntimeOptions {
   readonly appio?: string;
   readonly authSuperexecPrivateKey?: string;
   readonly pollIntervalMs?: number;
@@ -24,7 +30,7 @@ interface SuperExecCommandOptions {
 
 /** `countersign superexec`: launches apps, a process each. */
 export function superExecCommand(): Command {
-  return new Command("superexec")
+  const command = new Command("superexec")
     .description(
       "Launch apps: poll an AppIo service, claim each app with a token of its own, start a process for it.",
     )
@@ -66,39 +72,79 @@ export function superExecCommand(): Command {
       `${superExecKeyOption} <file>`,
       "private key to sign with, where only known SuperExecs may launch apps (PEM or OpenSSH)",
     )
-    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone")
-    .action(async (pluginType: PluginType, custom: string[], options: SuperExecCommandOptions) => {
-      const { authSuperexecPrivateKey: keyFile } = options;
-      const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
-      const { runSuperExec } = await import("../appio/launch/superexec.ts");
-      const { spawnWithToken } = await import("../appio/launch/child.ts");
-      using lifetime = untilTold(options);
-      const appIo = options.appio ?? `http://127.0.0.1:${pluginType === "serverapp" ? 9091 : 9094}`;
-      // Apps of one SuperExec share their bundles and Node's compile cache; nothing of it outlives the SuperExec.
-      const directory = await mkdtemp(join(tmpdir(), "countersign-superexec-"));
-      try {
-        printJson({ kind: "ready", service: "superexec", type: pluginType, appIo });
-        await runSuperExec({
-          appIo,
-          pluginType,
-          signal: lifetime.signal,
-          onEvent: printEvent,
-          ...(privateKey === undefined ? {} : { privateKey }),
-          ...(options.pollIntervalMs === undefined
-            ? {}
-            : { pollIntervalMs: options.pollIntervalMs }),
-          ...(options.maxConcurrent === undefined ? {} : { maxConcurrent: options.maxConcurrent }),
-          launch: ({ appType, address, token, runId }) =>
-            spawnWithToken({
-              token,
-              command: appCommandLine(custom, appType, address, directory, options),
-              onLine: ({ text }) => process.stderr.write(`[run ${runId}] ${printableText(text)}\n`),
-            }),
-        });
-      } finally {
-        await rm(directory, { recursive: true, force: true });
-      }
+    .option("--watch-stdin", "stop when stdin ends: whoever started this is gone");
+  return addAppRuntimeOptions(command).action(superExec);
+}
+
+async function superExec(
+  pluginType: PluginType,
+  custom: readonly string[],
+  options: SuperExecCommandOptions,
+  command: Command,
+): Promise<void> {
+  appRuntimeParameters(options, command);
+  if (options.appRuntime === "flower" && custom.length > 0) {
+    command.error("error: a command of your own and --app-runtime flower exclude each other", {
+      exitCode: exitCode.usage,
     });
+  }
+  const { authSuperexecPrivateKey: keyFile } = options;
+  const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
+  const { runSuperExec } = await import("../appio/launch/superexec.ts");
+  using lifetime = untilTold(options);
+  const appIo = options.appio ?? `http://127.0.0.1:${pluginType === "serverapp" ? 9091 : 9094}`;
+  // Apps of one SuperExec share their bundles and Node's compile cache; nothing of it outlives the SuperExec.
+  const directory = await mkdtemp(join(tmpdir(), "countersign-superexec-"));
+  try {
+    const launch =
+      options.appRuntime === "flower"
+        ? await flowerLauncher(pluginType, options)
+        : await ownLauncher(custom, directory, options);
+    printJson({ kind: "ready", service: "superexec", type: pluginType, appIo });
+    await runSuperExec({
+      appIo,
+      pluginType,
+      signal: lifetime.signal,
+      onEvent: printEvent,
+      ...(privateKey === undefined ? {} : { privateKey }),
+      ...(options.pollIntervalMs === undefined ? {} : { pollIntervalMs: options.pollIntervalMs }),
+      ...(options.maxConcurrent === undefined ? {} : { maxConcurrent: options.maxConcurrent }),
+      launch: (request) => {
+        const { runId } = request;
+        return launch(request, ({ text }) =>
+          process.stderr.write(`[run ${runId}] ${printableText(text)}\n`),
+        );
+      },
+    });
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+type Launcher = (request: LaunchRequest, onLine: (line: ChildLine) => void) => ChildHandle;
+
+async function ownLauncher(
+  custom: readonly string[],
+  directory: string,
+  options: SuperExecCommandOptions,
+): Promise<Launcher> {
+  const { spawnWithToken } = await import("../appio/launch/child.ts");
+  return ({ appType, address, token }, onLine) =>
+    spawnWithToken({
+      token,
+      command: appCommandLine(custom, appType, address, directory, options),
+      onLine,
+    });
+}
+
+async function flowerLauncher(
+  pluginType: PluginType,
+  { flowerCommands = process.env.PATH ?? "" }: SuperExecCommandOptions,
+): Promise<Launcher> {
+  const { findFlowerCommands, spawnFlowerApp } = await import("../appio/launch/flower-app.ts");
+  const commands = await findFlowerCommands(pluginType, flowerCommands);
+  return ({ appType, address, token }, onLine) =>
+    spawnFlowerApp({ appType, address, token, commands, onLine });
 }
 
 function appCommandLine(

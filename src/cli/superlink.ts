@@ -1,4 +1,9 @@
 import { Command, Option } from "commander";
+import {
+  type AppRuntimeOptions,
+  addAppRuntimeOptions,
+  appRuntimeParameters,
+} from "./app-runtime.ts";
 import { databaseVariable, openDatabase } from "./database.ts";
 import { CommandError } from "./exit-code.ts";
 import { readPublicKeyFile } from "./key-files.ts";
@@ -15,7 +20,7 @@ import { parseMilliseconds, parsePort } from "./parameters.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperLinkCommandOptions extends LauncherKeyOptions, TlsCommandOptions {
+interface SuperLinkCommandOptions extends AppRuntimeOptions, LauncherKeyOptions, TlsCommandOptions {
   readonly database: string;
   readonly host: string;
   readonly port: number;
@@ -94,10 +99,11 @@ export function superLinkCommand(): Command {
     )
     .option("--watch-stdin", "stop when stdin ends: whoever started this is gone");
   addTlsOptions(command, "certificate in PEM for Fleet and Control; ServerAppIo stays plaintext");
-  return addLauncherKeyOptions(command).action(runSuperLink);
+  return addAppRuntimeOptions(addLauncherKeyOptions(command)).action(runSuperLink);
 }
 
 async function runSuperLink(options: SuperLinkCommandOptions, command: Command): Promise<void> {
+  const runtime = appRuntimeParameters(options, command);
   const { superExecAuth, parameters } = await readLauncherKeys(options, command);
   const tls = await readTlsOptions(options, command);
   const superNodeKeys =
@@ -132,6 +138,7 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
       ? startSubprocess([
           ...["superexec", "serverapp", "--appio", serverAppIoUrl],
           ...intervals(options),
+          ...runtime,
           ...parameters,
         ])
       : undefined;

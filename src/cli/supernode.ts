@@ -1,5 +1,10 @@
 import { Command, Option } from "commander";
 import type { ConfigValues } from "../appio/runtime/config-values.ts";
+import {
+  type AppRuntimeOptions,
+  addAppRuntimeOptions,
+  appRuntimeParameters,
+} from "./app-runtime.ts";
 import { CommandError } from "./exit-code.ts";
 import { readPrivateKeyFile } from "./key-files.ts";
 import {
@@ -24,7 +29,10 @@ import {
 import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
-interface SuperNodeCommandOptions extends ListenerCommandOptions, LauncherKeyOptions {
+interface SuperNodeCommandOptions
+  extends AppRuntimeOptions,
+    ListenerCommandOptions,
+    LauncherKeyOptions {
   readonly superlink: string;
   readonly insecure?: boolean;
   readonly authSupernodePrivateKey?: string;
@@ -61,7 +69,7 @@ export function superNodeCommand(): Command {
     "--insecure",
     "reach a SuperLink on another machine without TLS: who reads a signature on the way can act as this node for 305 s",
   );
-  return addLauncherKeyOptions(addListenerOptions(command))
+  return addAppRuntimeOptions(addLauncherKeyOptions(addListenerOptions(command)))
     .addOption(
       new Option(
         "--node-config <key=value>",
@@ -110,6 +118,7 @@ export function superNodeCommand(): Command {
 }
 
 async function runSuperNode(options: SuperNodeCommandOptions, command: Command): Promise<void> {
+  const runtime = appRuntimeParameters(options, command);
   const listener = await readListenerOptions(options, command);
   const launcherKeys = await readLauncherKeys(options, command);
   const { superExecAuth } = launcherKeys;
@@ -149,6 +158,7 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
       ? startSubprocess([
           ...["superexec", "clientapp", "--appio", clientAppIoUrl],
           ...poll,
+          ...runtime,
           ...parameters,
         ])
       : undefined;

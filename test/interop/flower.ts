@@ -43,12 +43,13 @@ export interface FlowerSuperLink extends FlowerProcess {
 
 /** Flower's commands, with a home of their own. Nothing that they start outlives this object. */
 export class Flower implements AsyncDisposable {
-  readonly #commands: string;
+  /** Directory of the commands. */
+  readonly commands: string;
   readonly #home: string;
   readonly #running: FlowerProcess[] = [];
 
   private constructor(commands: string, home: string) {
-    this.#commands = commands;
+    this.commands = commands;
     this.#home = home;
   }
 
@@ -64,13 +65,6 @@ export class Flower implements AsyncDisposable {
     return this.#start("flower-superexec", [
       ...["--insecure", "--plugin-type", pluginType],
       ...["--appio-api-address", address],
-    ]);
-  }
-
-  /** Starts `flwr-serverapp` as Flower's SuperExec does; it takes its token from its arguments only. */
-  startServerApp(address: string, token: string): FlowerProcess {
-    return this.#start("flwr-serverapp", [
-      ...["--insecure", "--serverappio-api-address", address, "--token", token],
     ]);
   }
 
@@ -176,8 +170,8 @@ export class Flower implements AsyncDisposable {
 
   /** Runs a command to its end; returns what it wrote to stdout. */
   async run(command: string, ...args: readonly string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)(join(this.#commands, command), args, {
-      env: this.#env,
+    const { stdout } = await promisify(execFile)(join(this.commands, command), args, {
+      env: this.env,
       cwd: this.#home,
     });
     return stdout;
@@ -190,8 +184,8 @@ export class Flower implements AsyncDisposable {
   }
 
   #start(command: string, args: readonly string[]): FlowerProcess {
-    const child = spawn(join(this.#commands, command), args, {
-      env: this.#env,
+    const child = spawn(join(this.commands, command), args, {
+      env: this.env,
       // A group of its own, so that what it starts can be stopped with it.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
@@ -222,10 +216,11 @@ export class Flower implements AsyncDisposable {
     return this.#home;
   }
 
-  get #env(): NodeJS.ProcessEnv {
+  /** The environment of Flower's processes. */
+  get env(): NodeJS.ProcessEnv {
     return {
       ...process.env,
-      PATH: `${this.#commands}${delimiter}${process.env.PATH}`,
+      PATH: `${this.commands}${delimiter}${process.env.PATH}`,
       FLWR_HOME: this.#home,
       // Nothing leaves the loopback interface: no telemetry, no look for a newer release.
       FLWR_TELEMETRY_ENABLED: "0",

@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { onTestFailed } from "vitest";
 import type { RunStatus } from "../../gen/flwr/proto/run_pb.ts";
-import { spawnWithToken } from "../../src/appio/launch/child.ts";
+import { type ChildHandle, type ChildLine, spawnWithToken } from "../../src/appio/launch/child.ts";
+import { findFlowerCommands, spawnFlowerApp } from "../../src/appio/launch/flower-app.ts";
 import type { PluginType } from "../../src/appio/launch/plugin-type.ts";
-import { runSuperExec } from "../../src/appio/launch/superexec.ts";
+import { type LaunchRequest, runSuperExec } from "../../src/appio/launch/superexec.ts";
 import {
   type SuperLink,
   type SuperLinkOptions,
@@ -13,6 +14,7 @@ import {
 import { type SuperNodeOptions, startSuperNode } from "../../src/appio/supernode/supernode.ts";
 import { parseToken } from "../../src/policy/token.ts";
 import { run as runCommand } from "../cli/command-line.ts";
+import type { Flower } from "./flower.ts";
 import { Lines } from "./lines.ts";
 
 /** The operator's token of every SuperLink here. */
@@ -63,14 +65,43 @@ export async function openSuperNode(
   };
 }
 
-/** A SuperExec of ours that starts processes of our echo apps. */
-export interface EchoExec extends AsyncDisposable {
+/** A SuperExec of ours. */
+export interface OpenSuperExec extends AsyncDisposable {
   /** What it did, what its apps have written, and how they ended. */
   readonly output: Lines;
 }
 
-/** Starts a SuperExec of ours at an AppIo service, whoever's that is. */
-export function openEchoExec(pluginType: PluginType, appIo: string): EchoExec {
+/** Starts a SuperExec of ours at an AppIo service, whoever's that is; it starts processes of our echo apps. */
+export function openEchoExec(pluginType: PluginType, appIo: string): OpenSuperExec {
+  return openSuperExec(pluginType, appIo, ({ appType, address, token }, onLine) =>
+    spawnWithToken({
+      token,
+      command: {
+        command: process.execPath,
+        args: ["-C", "countersign-source", appProcess, appType, "--address", address],
+      },
+      onLine,
+    }),
+  );
+}
+
+/** Starts a SuperExec of ours at an AppIo service, whoever's that is; it starts Flower's own processes. */
+export async function openFlowerExec(
+  { commands: directory, env }: Pick<Flower, "commands" | "env">,
+  pluginType: PluginType,
+  appIo: string,
+): Promise<OpenSuperExec> {
+  const commands = await findFlowerCommands(pluginType, directory);
+  return openSuperExec(pluginType, appIo, ({ appType, address, token }, onLine) =>
+    spawnFlowerApp({ appType, address, token, commands, env, onLine }),
+  );
+}
+
+function openSuperExec(
+  pluginType: PluginType,
+  appIo: string,
+  launch: (request: LaunchRequest, onLine: (line: ChildLine) => void) => ChildHandle,
+): OpenSuperExec {
   const stopping = new AbortController();
   const output = new Lines();
   const ended = runSuperExec({
@@ -80,15 +111,7 @@ export function openEchoExec(pluginType: PluginType, appIo: string): EchoExec {
     signal: stopping.signal,
     onEvent: ({ kind, ...event }) =>
       output.add(`${kind} ${"reason" in event ? event.reason : `run ${event.runId}`}`),
-    launch: ({ appType, address, token }) =>
-      spawnWithToken({
-        token,
-        command: {
-          command: process.execPath,
-          args: ["-C", "countersign-source", appProcess, appType, "--address", address],
-        },
-        onLine: ({ text }) => output.add(text),
-      }),
+    launch: (request) => launch(request, ({ text }) => output.add(text)),
   }).catch((error: unknown) => output.add(`the SuperExec has failed: ${error}`));
   return {
     output,

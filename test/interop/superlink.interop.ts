@@ -1,14 +1,18 @@
-import { describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { type Ended, run, type Started, start } from "../cli/command-line.ts";
 import { Flower, hasFlower } from "./flower.ts";
 import {
   addressOf,
   allowed,
   finished,
   openEchoExec,
+  openFlowerExec,
   openSuperLink,
   openSuperNode,
   refusals,
   reports,
+  reportsIn,
   showOnFailure,
   startRun,
   stopRun,
@@ -85,19 +89,76 @@ describe.skipIf(!hasFlower)("at our SuperLink", () => {
     });
   });
 
-  it("a ServerApp of Flower's ends when its run is stopped", async () => {
+  it("a ServerApp of Flower's, started by our SuperExec, ends when its run is stopped", async () => {
     await using flower = await Flower.open();
     await using superLink = await openSuperLink();
+    await using serverApps = await openFlowerExec(flower, "serverapp", superLink.serverAppIoUrl);
+    showOnFailure(serverApps);
     const runId = await startRun(superLink, await flower.buildBundle(), {
       config: { mode: "wait" },
     });
-    const token = (await superLink.state.runs.claim(runId)) ?? "";
-    const serverApp = flower.startServerApp(addressOf(superLink.serverAppIoUrl), token);
-    showOnFailure(serverApp);
-    await serverApp.output.find(/^waiting$/);
+    await serverApps.output.find(/^waiting$/);
     await stopRun(superLink, runId);
-    await serverApp.output.find(/Run stopped by user/);
-    await serverApp.output.closed;
+    await serverApps.output.find(/Run stopped by user/);
+    await serverApps.output.find(new RegExp(`^exited run ${runId}$`));
     expect(await finished(superLink, runId)).toMatchObject({ subStatus: "stopped" });
   });
+
+  it("the commands start Flower's own apps, whose tokens no output shows", async () => {
+    await using flower = await Flower.open();
+    const apps = ["--app-runtime", "flower", "--flower-commands", flower.commands];
+    const operatorTokenFile = join(flower.home, "operator-token");
+    const env = Object.fromEntries(
+      Object.entries(flower.env).map(([name, value]) => [name, value ?? ""]),
+    );
+    const superLink = start(
+      [
+        ...["superlink", "--database", ":memory:", "--superexec-poll-ms", "200", ...apps],
+        ...["--port", "0", "--fleet-port", "0", "--control-port", "0"],
+        ...["--operator-token-file", operatorTokenFile],
+      ],
+      env,
+    );
+    onTestFinished(async () => void (await stopped(superLink)));
+    const { controlUrl, fleetUrl } = await superLink.event("ready", { service: "superlink" });
+    const superNode = start(
+      [
+        ...[
+          "supernode",
+          "--superlink",
+          String(fleetUrl),
+          "--port",
+          "0",
+          "--poll-interval-ms",
+          "500",
+        ],
+        ...["--node-config", "name=ours", "--superexec-poll-ms", "200", ...apps],
+      ],
+      env,
+    );
+    onTestFinished(async () => void (await stopped(superNode)));
+    await superNode.event("ready", { service: "supernode" });
+    const operator = [
+      ...["--superlink", String(controlUrl)],
+      ...["--operator-token-file", operatorTokenFile],
+    ];
+    const created = await run(["run", await flower.buildBundle(), ...operator]);
+    const runId = created.stdout.trim();
+    const followed = await run(["log", runId, "--follow", ...operator]);
+    expect(reportsIn(followed.stdout)).toEqual([
+      { round: 1, nodes: ["ours"] },
+      { round: 2, nodes: ["ours"] },
+      { stranger: [""] },
+      { errors: [pythonBoom] },
+    ]);
+    expect((await run(["ls", runId, ...operator])).stdout).toContain("finished: completed");
+    for (const { stdout, stderr } of [await stopped(superNode), await stopped(superLink)]) {
+      expect(stdout + stderr).not.toMatch(/[0-9a-f]{256}/);
+    }
+  });
 });
+
+function stopped({ child, ended }: Started): Promise<Ended> {
+  child.kill("SIGTERM");
+  return ended;
+}

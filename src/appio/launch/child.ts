@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import type { Token } from "../../policy/token.ts";
 import { readLines } from "./bounded-lines.ts";
 
@@ -48,6 +48,9 @@ export interface SpawnOptions {
   readonly stopGraceMs?: number;
 }
 
+/** How long a child that was told to stop may take, in milliseconds. */
+export const defaultStopGraceMs = 5_000;
+
 /** How long output may trail behind a child's exit: a grandchild that inherited the pipes can hold them open. */
 const outputGraceMs = 1_000;
 
@@ -59,11 +62,29 @@ const outputGraceMs = 1_000;
  * @throws TypeError when the token appears in the command's arguments or environment.
  */
 export function spawnWithToken(options: SpawnOptions): ChildHandle {
-  const { command, token, onLine, stopGraceMs = 5_000 } = options;
+  const { command, token, stopGraceMs = defaultStopGraceMs } = options;
   const exposed = [command.command, ...command.args, ...Object.values(command.env ?? {})];
   if (exposed.some((text) => text?.includes(token))) {
     throw new TypeError('"command" must not contain the token: it is sent through stdin');
   }
+  const { child, exited, stop } = startChild({
+    ...options,
+    stopGraceMs,
+    tellToStop: (told) => told.stdin.end(),
+  });
+  // A child that dies before it reads breaks the pipe; `exited` tells that story.
+  child.stdin.on("error", () => {});
+  child.stdin.write(`${JSON.stringify({ token })}\n`);
+  return { pid: child.pid, exited, stop };
+}
+
+/** What {@link startChild} needs. */
+interface StartOptions extends Required<SpawnOptions> {
+  readonly tellToStop: (child: ChildProcessWithoutNullStreams) => void;
+}
+
+/** Starts a child, whose lines are told without the token. */
+export function startChild({ command, token, onLine, stopGraceMs, tellToStop }: StartOptions) {
   const child = spawn(command.command, command.args, {
     stdio: "pipe",
     env: command.env,
@@ -79,12 +100,8 @@ export function spawnWithToken(options: SpawnOptions): ChildHandle {
   for (const stream of ["stdout", "stderr"] as const) {
     readLines(child[stream], (text) => onLine({ stream, text: text.replaceAll(token, "[token]") }));
   }
-  // A child that dies before it reads breaks the pipe; `exited` tells that story.
-  child.stdin.on("error", () => {});
-  child.stdin.write(`${JSON.stringify({ token })}\n`);
-
   const stop = async (): Promise<ChildExit> => {
-    child.stdin.end();
+    tellToStop(child);
     const kill = setTimeout(() => child.kill("SIGKILL"), stopGraceMs);
     try {
       return await exited;
@@ -92,5 +109,5 @@ export function spawnWithToken(options: SpawnOptions): ChildHandle {
       clearTimeout(kill);
     }
   };
-  return { pid: child.pid, exited, stop };
+  return { child, exited, stop };
 }
