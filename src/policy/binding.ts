@@ -84,6 +84,32 @@ export function compileBinder(
     );
 }
 
+/** Names of the fields that a credential says it binds; those that a claim binds by its own name are not said. */
+export function namedFieldsOf(credential: AnyCredential): ReadonlySet<string> {
+  const named = new Set<string>();
+  if (credential.secretField !== undefined) {
+    named.add(credential.secretField);
+  }
+  for (const [claim, { binds }] of credential.claims) {
+    for (const field of binds) {
+      if (field !== claim) {
+        named.add(field);
+      }
+    }
+  }
+  return named;
+}
+
+/** Tells whether a message type has a field of a name, or reaches one. */
+export function reachesField(input: DescMessage, localName: string): boolean {
+  for (const desc of reachableMessages(input)) {
+    if (desc.fields.some((field) => field.localName === localName)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /**
  * Returns the path of the first `google.protobuf.Any`, or message with
  * extensions, that a message type reaches; undefined if there is none.

@@ -1,5 +1,5 @@
-import type { DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
-import { type Binder, compileBinder, findAny } from "./binding.ts";
+import type { DescMessage, DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
+import { type Binder, compileBinder, findAny, namedFieldsOf, reachesField } from "./binding.ts";
 import type { AnyCredential, BoundFieldsOf, ClaimsOf, ClaimValue } from "./credential.ts";
 import { isRule, type OpenRule, type ProtectedRule, type Rule } from "./rule.ts";
 
@@ -147,8 +147,9 @@ type IsDecided<R> =
  *
  * @throws TypeError for what only `any` can smuggle past the compiler (a
  * missing, unknown or forged rule); a field that a credential binds and whose
- * type is not the claim's; a protected RPC whose request reaches a
- * `google.protobuf.Any` without saying so; two credentials of one name.
+ * type is not the claim's; a field that a credential names and no request has;
+ * a protected RPC whose request reaches a `google.protobuf.Any` without saying
+ * so; two credentials of one name.
  */
 export function definePolicy<D extends DescService, R extends object>(
   service: D &
@@ -202,6 +203,9 @@ export function definePolicy<D extends DescService, R extends object>(
   for (const name of given.keys()) {
     throw new TypeError(`${where}: the service has no RPC ${name}`);
   }
+  for (const credential of byName.values()) {
+    assertBindsSomething(where, credential, table);
+  }
   return Object.freeze({
     service,
     rules: Object.freeze(rules),
@@ -209,6 +213,37 @@ export function definePolicy<D extends DescService, R extends object>(
     binderOf: (method: DescMethod, credential: AnyCredential) =>
       binders.get(method)?.get(credential),
   });
+}
+
+/**
+ * A field that a credential names must be there to be bound: a misspelt one
+ * would leave every request as its caller wrote it, and nobody would know.
+ */
+function assertBindsSomething(
+  where: string,
+  credential: AnyCredential,
+  table: ReadonlyMap<DescMethod, Rule>,
+): void {
+  const inputs: DescMessage[] = [];
+  for (const [{ input }, rule] of table) {
+    if (rule.kind !== "protected" || !rule.credentials.includes(credential)) {
+      continue;
+    }
+    if (rule.reasons.lacksField !== undefined) {
+      return;
+    }
+    if (!rule.isUnbound) {
+      inputs.push(input);
+    }
+  }
+  for (const field of inputs.length === 0 ? [] : namedFieldsOf(credential)) {
+    if (!inputs.some((input) => reachesField(input, field))) {
+      throw new TypeError(
+        `${where}: credential "${credential.name}" names the field "${field}", which no request of an RPC that takes it has; ` +
+          `if that is right, give one of the rules a "lacksField" reason`,
+      );
+    }
+  }
 }
 
 function compileBinders(

@@ -38,6 +38,13 @@ export interface RuleOptions {
    * cannot be found. The reason says why that is safe.
    */
   readonly reachesAny?: string;
+  /**
+   * Needed on one rule of a policy whose requests all lack a field that the
+   * credential names (its `secretField`, or one in `binds`): it would bind
+   * nothing there. The reason says why that is so, such as that another service
+   * has the field.
+   */
+  readonly lacksField?: string;
 }
 
 type NoOptions = Record<never, never>;
@@ -102,7 +109,7 @@ function protect<const C extends readonly AnyCredential[], const O extends RuleO
       throw new TypeError(`${maker} needs a credential made by credential(...)`);
     }
   }
-  for (const option of ["unbound", "reachesAny"] as const) {
+  for (const option of ["unbound", "reachesAny", "lacksField"] as const) {
     const reason: unknown = options?.[option];
     if (reason !== undefined && (typeof reason !== "string" || reason.trim() === "")) {
       throw new TypeError(`${maker}: "${option}" must be a reason in words`);

@@ -161,9 +161,40 @@ describe("definePolicy", () => {
         'the policy of one.One: the request of call reaches a google.protobuf.Any through one.Request.detail, in which claims cannot be found: give the rule a "reachesAny" reason',
       ),
     );
-    expect(smuggle(service, { call: requires(session, { reachesAny: "a test" }) })).not.toThrow();
+    const reasons = { reachesAny: "a test", lacksField: "a test" };
+    expect(smuggle(service, { call: requires(session, reasons) })).not.toThrow();
     expect(smuggle(service, { call: open })).not.toThrow();
   });
+
+  it.each([
+    ["secretField", { header: "a", secretField: "sesion", claims: {} }, "sesion"],
+    [
+      "binds",
+      { header: "a", claims: { mailboxId: { kind: "bigint", binds: ["mailboxId", "boxId"] } } },
+      "boxId",
+    ],
+  ] as const)(
+    "refuses a field in %s that no request of the policy has",
+    (_where, options, field) => {
+      const misspelt = credential("misspelt", options);
+      const allOpen = Object.fromEntries(Mailbox.methods.map(({ localName }) => [localName, open]));
+      const rules = { ...allOpen, countLetters: requires(misspelt) };
+      expect(smuggle(Mailbox, rules)).toThrow(
+        new TypeError(
+          `the policy of countersign.example.v1.Mailbox: credential "misspelt" names the field "${field}", which no request of an RPC that takes it has; ` +
+            'if that is right, give one of the rules a "lacksField" reason',
+        ),
+      );
+      const lacksField = requires(misspelt, { lacksField: "another service has it" });
+      expect(smuggle(Mailbox, { ...rules, sendLetter: lacksField })).not.toThrow();
+      const unbound = requires(misspelt, { unbound: "the handler compares" });
+      expect(smuggle(Mailbox, { ...rules, countLetters: unbound })).not.toThrow();
+      // One request that has it is enough, however deep: the others may lack it.
+      const text = credential("text", { header: "b", secretField: "text", claims: {} });
+      const nested = { countLetters: requires(text), sendLetter: requires(text) };
+      expect(smuggle(Mailbox, { ...allOpen, ...nested })).not.toThrow();
+    },
+  );
 
   it("compiles a binder for what is bound, and none for what is not", () => {
     expect(sessionPolicy.binderOf(Mailbox.method.sendLetter, session)).toBeDefined();
