@@ -1,47 +1,42 @@
 /**
  * Packs the built package, installs it into an empty project of its own, and
- * compiles and runs that project as users would: with each TypeScript that is
- * supported, with both ways to resolve modules, and with every declaration
- * checked.
+ * uses that project as users would: compiles it with each TypeScript that is
+ * supported, with each way to resolve modules, and with every declaration
+ * checked; runs it on the oldest, this and the newest Node; bundles it for
+ * browsers; and measures what its types cost.
  *
  *   npm run build && npm run check:package
  *
- * Needs the npm registry. Ends with a line such as `17 passed, 0 failed`.
+ * Needs the npm registry. Ends with a line such as `42 passed, 0 failed`.
  */
-import { type ExecFileSyncOptions, execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  copyFileSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, existsSync, globSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { bundleSizeOf, clientEntries, sizeText } from "../test/browser/bundle-size.ts";
+import { installNode, otherNodes } from "./other-nodes.ts";
+import { compilers, installed, PackedConsumer, root, versionOf } from "./packed-consumer.ts";
+import { typeCost, writeTypeCostFiles } from "./type-cost.ts";
+import { wrongTypesIn } from "./wrong-types.ts";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
-const work = mkdtempSync(join(tmpdir(), "packed-consumer-"));
-const consumer = join(work, "consumer");
-
-/** The compilers, as the consumer installs them. */
-const compilers = ["typescript-5.9", "typescript-6.0", "typescript"];
-const resolutions = { nodenext: "nodenext", bundler: "esnext" } as const;
+/** Ways to resolve modules, each with the kind of module that goes with it. */
+const resolutions = { node16: "node16", nodenext: "nodenext", bundler: "esnext" } as const;
 type Resolution = keyof typeof resolutions;
 
 let passed = 0;
 let failed = 0;
 
-async function check(name: string, work: () => void | Promise<void>): Promise<void> {
+/** Counts a check, and tells what it found. */
+async function check(
+  name: string,
+  work: () => string | undefined | Promise<string | undefined>,
+): Promise<void> {
   try {
-    await work();
+    const found = await work();
     passed++;
-    console.log(`ok: ${name}`);
+    console.log(found === undefined ? `ok: ${name}` : `ok: ${name}: ${found}`);
   } catch (error) {
     failed++;
     console.log(`FAILED: ${name}\n${outputOf(error)}`);
@@ -54,25 +49,16 @@ function outputOf(error: unknown): string {
   return `${stdout}${stderr}` || String(error);
 }
 
-function run(command: string, args: readonly string[], options: ExecFileSyncOptions = {}): string {
-  const all: ExecFileSyncOptions = { cwd: consumer, stdio: ["ignore", "pipe", "pipe"], ...options };
-  return String(execFileSync(command, args, all));
-}
-
-const node = (...args: readonly string[]): string => run(process.execPath, args);
-
-/** The version that this repository has of a package, so that the consumer gets the same. */
-function installed(name: string): string {
-  const manifest: { name: string; version: string } = JSON.parse(
-    readFileSync(join(root, "node_modules", name, "package.json"), "utf8"),
-  );
-  const { version } = manifest;
-  return manifest.name === name ? `${name}@${version}` : `${name}@npm:${manifest.name}@${version}`;
-}
-
 function expectEqual(actual: string, expected: string): void {
   if (actual !== expected) {
     throw new Error(`expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`);
+  }
+}
+
+function expectBelow(what: string, actual: number, bound: number): void {
+  // Not the other way round: NaN is below nothing.
+  if (!(actual < bound)) {
+    throw new Error(`${what}: ${actual}, and must be below ${bound}`);
   }
 }
 
@@ -85,25 +71,34 @@ function writeTsconfig(name: string, compilerOptions: object, files: readonly st
     skipLibCheck: false,
     ...compilerOptions,
   };
-  writeFileSync(join(consumer, name), JSON.stringify({ compilerOptions: all, files }));
+  consumer.write(name, JSON.stringify({ compilerOptions: all, files }));
 }
 
-function compile(compiler: string, resolution: Resolution, outDir: string): void {
+function compile(compiler: string, resolution: Resolution, outDir: string): undefined {
   const tsc = join("node_modules", compiler, "bin", "tsc");
   const module = { module: resolutions[resolution], moduleResolution: resolution };
   const emit = { ...module, outDir, rootDir: ".", rewriteRelativeImportExtensions: true };
   const onNode = { ...emit, types: ["node"] };
   writeTsconfig("tsconfig.json", onNode, ["everything.ts", "policy.ts", "server.ts", "client.ts"]);
-  node(tsc, "-p", "tsconfig.json");
+  consumer.node(tsc, "-p", "tsconfig.json");
   const inBrowser = { ...module, noEmit: true, types: [] };
   writeTsconfig("tsconfig.browser.json", inBrowser, ["browser.ts"]);
-  node(tsc, "-p", "tsconfig.browser.json");
+  consumer.node(tsc, "-p", "tsconfig.browser.json");
+}
+
+/** Runs what was compiled, on some Node. */
+async function runCompiled(node: string, folder: string): Promise<undefined> {
+  expectEqual(consumer.run(node, [join(folder, "everything.js")]), "every export path works\n");
+  expectEqual(
+    await quickStart(node, folder),
+    "letters in mailbox 7: 1\nConnectError: [permission_denied] Permission denied.\n",
+  );
 }
 
 /** Runs the quick start's server and client, and returns what the client printed. */
-async function quickStart(folder: string): Promise<string> {
-  const server = spawn(process.execPath, [join(folder, "server.js")], {
-    cwd: consumer,
+async function quickStart(node: string, folder: string): Promise<string> {
+  const server = spawn(node, [join(folder, "server.js")], {
+    cwd: consumer.directory,
     env: { ...process.env, PORT: "0" },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -111,7 +106,7 @@ async function quickStart(folder: string): Promise<string> {
     for await (const line of createInterface({ input: server.stdout })) {
       const url = /http:\S+/.exec(line)?.[0];
       if (url !== undefined) {
-        return node(join(folder, "client.js"), url);
+        return consumer.run(node, [join(folder, "client.js"), url]);
       }
     }
     throw new Error("the server ended before it served");
@@ -121,19 +116,45 @@ async function quickStart(folder: string): Promise<string> {
   }
 }
 
-try {
-  mkdirSync(consumer);
-  run("npm", ["pack", "--silent", "--pack-destination", work], { cwd: root });
-  const [tarball = ""] = globSync(join(work, "*.tgz"));
-  await check("the tarball passes publint", () => {
-    run(join(root, "node_modules/.bin/publint"), ["run", tarball, "--strict"]);
-  });
+/** Starts the two commands of the package on some Node. */
+function startCommands(node: string): undefined {
+  const command = (file: string, ...args: readonly string[]) =>
+    consumer.run(node, [join("node_modules/countersign/dist/src", file), ...args]);
+  expectEqual(command("cli/main.js", "policy").slice(0, 22), "flwr.proto.ServerAppIo");
+  const version = command("codegen/main.js", "--version");
+  expectEqual(version.slice(0, 24), "protoc-gen-countersign v");
+}
 
-  writeFileSync(join(consumer, "package.json"), '{ "private": true, "type": "module" }');
+const work = mkdtempSync(join(tmpdir(), "packed-consumer-"));
+const consumer = new PackedConsumer(work);
+try {
+  await checkTarball();
+  await checkCompilers();
+  await checkNodes();
+  await checkBundles();
+  await checkTypeCost();
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+async function checkTarball(): Promise<void> {
+  await check(`the tarball passes publint ${versionOf("publint")}`, () => {
+    const publint = join(root, "node_modules/.bin/publint");
+    consumer.run(publint, ["run", consumer.tarball, "--strict"]);
+    return undefined;
+  });
+  await check(`the tarball passes attw ${versionOf("@arethetypeswrong/core")}`, async () => {
+    const { entries, problems } = await wrongTypesIn(consumer.tarball);
+    expectEqual(problems.join("\n"), "");
+    return `${entries} entry points`;
+  });
   await check("npm installs it into an empty project", () => {
     const others = ["@connectrpc/connect-node", "@connectrpc/connect-web", "@types/node"];
-    const packages = [...others, "@bufbuild/protobuf", "@connectrpc/connect", ...compilers];
-    run("npm", ["install", "--no-audit", "--no-fund", tarball, ...packages.map(installed)]);
+    const peers = ["@bufbuild/protobuf", "@connectrpc/connect", "@bufbuild/protoplugin"];
+    consumer.install(consumer.tarball, ...[...others, ...peers, ...compilers].map(installed));
+    return undefined;
   });
   await check("it brings no Node of its own, and nothing of the repository's tools", () => {
     for (const name of [
@@ -142,44 +163,71 @@ try {
       "countersign/tools",
       "countersign/test",
     ]) {
-      expectEqual(String(existsSync(join(consumer, "node_modules", name))), "false");
+      expectEqual(String(existsSync(join(consumer.directory, "node_modules", name))), "false");
     }
+    return undefined;
   });
   for (const pattern of ["test/package/fixtures/consumer/*.ts", "examples/quickstart/*.ts"]) {
     for (const file of globSync(join(root, pattern))) {
-      copyFileSync(file, join(consumer, basename(file)));
+      copyFileSync(file, join(consumer.directory, basename(file)));
     }
   }
+}
 
+async function checkCompilers(): Promise<void> {
   for (const compiler of compilers) {
-    for (const resolution of ["nodenext", "bundler"] as const) {
-      const version = installed(compiler).replace(/.*@/, "");
+    for (const resolution of ["node16", "nodenext", "bundler"] as const) {
+      const means = `TypeScript ${versionOf(compiler)}, ${resolution}`;
       const outDir = `out-${compiler}-${resolution}`;
-      await check(`TypeScript ${version}, ${resolution}: compiles, every declaration checked`, () =>
+      await check(`${means}: compiles, every declaration checked`, () =>
         compile(compiler, resolution, outDir),
       );
-      await check(`TypeScript ${version}, ${resolution}: runs`, async () => {
-        expectEqual(node(join(outDir, "everything.js")), "every export path works\n");
-        expectEqual(
-          await quickStart(outDir),
-          "letters in mailbox 7: 1\nConnectError: [permission_denied] Permission denied.\n",
-        );
-      });
+      await check(`${means}: runs`, () => runCompiled(process.execPath, outDir));
     }
   }
-
-  const command = (name: string, ...args: readonly string[]): string =>
-    run(join(consumer, "node_modules/.bin", name), args);
-  await check("its command starts", () => {
-    expectEqual(command("countersign", "policy").slice(0, 22), "flwr.proto.ServerAppIo");
-  });
-  await check("its buf plugin starts where @bufbuild/protoplugin is installed too", () => {
-    run("npm", ["install", "--no-audit", "--no-fund", installed("@bufbuild/protoplugin")]);
-    const version = command("protoc-gen-countersign", "--version");
-    expectEqual(version.slice(0, 24), "protoc-gen-countersign v");
-  });
-} finally {
-  rmSync(work, { recursive: true, force: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+
+async function checkNodes(): Promise<void> {
+  await check(`Node ${process.versions.node}: starts the commands`, () =>
+    startCommands(process.execPath),
+  );
+  for (const version of otherNodes) {
+    let node: string | undefined;
+    await check(`npm has Node ${version}`, () => {
+      node = installNode(work, version);
+      return node === undefined ? "not for this platform: SKIPPED" : undefined;
+    });
+    const found = node;
+    if (found !== undefined) {
+      await check(`Node ${version}: runs`, () => runCompiled(found, "out-typescript-nodenext"));
+      await check(`Node ${version}: starts the commands`, () => startCommands(found));
+    }
+  }
+}
+
+async function checkBundles(): Promise<void> {
+  for (const { what, source, maxKib } of clientEntries) {
+    await check(`Vite ${versionOf("vite")} bundles for browsers, ${what}`, async () => {
+      const size = await bundleSizeOf(source, consumer.directory);
+      expectBelow("bytes with gzip", size.gzippedBytes, maxKib * 1024);
+      return `${sizeText(size)}, of ${maxKib}`;
+    });
+  }
+}
+
+async function checkTypeCost(): Promise<void> {
+  writeTypeCostFiles(consumer);
+  for (const compiler of compilers) {
+    const version = versionOf(compiler);
+    await check(`TypeScript ${version}: 200 RPCs are cheap`, () => {
+      const { policy, guarded, plain, guardedSeconds } = typeCost(consumer, compiler);
+      expectBelow("instantiations for a policy", policy, 25_000);
+      expectBelow("instantiations with handlers and clients", guarded, 2 * plain);
+      if (version.startsWith("5.9.")) {
+        expectBelow("seconds with handlers and clients", guardedSeconds ?? Number.NaN, 4);
+      }
+      const seconds = guardedSeconds === undefined ? "" : `, ${guardedSeconds.toFixed(1)} s`;
+      return `${policy} instantiations for a policy; with handlers and clients ${guarded}${seconds}; without us ${plain} (${(guarded / plain).toFixed(2)} times)`;
+    });
+  }
+}
