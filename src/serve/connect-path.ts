@@ -4,6 +4,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { rawHeadersKey } from "../guard/verdict.ts";
 import { decoyErrorKey } from "./decoy.ts";
 import type { BodyLimit, Exchange } from "./exchange.ts";
+import { connectionKey } from "./health.ts";
 import { joinHeaders } from "./join-headers.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -38,6 +39,7 @@ export async function callThroughConnect(
     signal: exchange.signal,
     contextValues: createContextValues()
       .set(rawHeadersKey, exchange.rawHeaders)
+      .set(connectionKey, exchange.connection)
       .set(decoyErrorKey, decoyError),
   });
   const header = joinHeaders(new Headers(response.header), answerHeaders);

@@ -7,6 +7,8 @@ export type RawHeaders = readonly (readonly [name: string, value: string])[];
 export interface Exchange {
   /** `1.0`, `1.1` or `2.0`. */
   readonly httpVersion: string;
+  /** What tells the connection from others: its socket, or its HTTP/2 session. */
+  readonly connection: object;
   /** `http`, or `https` over TLS. */
   readonly scheme: "http" | "https";
   /** HTTP method, such as `POST`. */

@@ -18,6 +18,7 @@ const lingerMs = 1_000;
 /** An exchange on HTTP/1.0 or HTTP/1.1. */
 export class Http1Exchange implements Exchange {
   readonly httpVersion: string;
+  readonly connection: object;
   readonly scheme: "http" | "https";
   readonly method: string;
   readonly target: string;
@@ -43,6 +44,7 @@ export class Http1Exchange implements Exchange {
     isLast: () => boolean,
   ) {
     this.#request = request;
+    this.connection = request.socket;
     this.#response = response;
     this.#isContinueDue = expectsContinue;
     this.#isLast = isLast;

@@ -8,6 +8,7 @@ import { drainBody, readBody } from "./request-body.ts";
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
   readonly httpVersion = "2.0";
+  readonly connection: object;
   readonly scheme: "http" | "https";
   readonly method: string;
   readonly target: string;
@@ -21,6 +22,7 @@ export class Http2Exchange implements Exchange {
   /** @param flat - names and values as node:http2 received them, in one list. */
   constructor(stream: ServerHttp2Stream, flat: readonly string[], scheme: "http" | "https") {
     this.#stream = stream;
+    this.connection = stream.session ?? stream;
     this.scheme = scheme;
     this.method = pseudoHeader(flat, ":method");
     this.target = pseudoHeader(flat, ":path");

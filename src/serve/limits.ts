@@ -19,6 +19,12 @@ export interface ServeLimits {
   readonly maxConcurrentCalls?: number;
   /** RPCs that {@link ServeLimits.maxConcurrentCalls} does not stop, such as heartbeats. Health never is. */
   readonly exemptFromShedding?: Iterable<DescMethod>;
+  /**
+   * Health watches that the whole server may have open, which
+   * `maxConcurrentCalls` does not count; one connection may have 8. Watches
+   * beyond either are refused with Unavailable. Default 1,000.
+   */
+  readonly maxHealthWatches?: number;
   /** Connections that may be open; further ones are closed at once. Default 20,000. */
   readonly maxConnections?: number;
   /** Size of a request's headers, in bytes. Default 16 KiB. */
@@ -55,6 +61,7 @@ export interface ResolvedLimits {
   readonly writeMaxBytes: number;
   readonly maxConcurrentStreams: number;
   readonly maxConcurrentCalls: number;
+  readonly maxHealthWatches: number;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderCount: number;
@@ -107,6 +114,7 @@ export function resolveLimits(
     ),
     maxConcurrentStreams: count("maxConcurrentStreams", limits.maxConcurrentStreams, 100),
     maxConcurrentCalls: count("maxConcurrentCalls", limits.maxConcurrentCalls, 10_000),
+    maxHealthWatches: count("maxHealthWatches", limits.maxHealthWatches, 1_000),
     maxConnections: count("maxConnections", limits.maxConnections, 20_000),
     maxHeaderBytes: integer(
       "maxHeaderBytes",

@@ -106,7 +106,7 @@ export async function serve<const S extends readonly AnyService[]>(
   const host = checkedHost(options.host ?? "127.0.0.1");
   assertPort(options.port);
   assertCertificate(options.tls);
-  const health = options.health === false ? undefined : createHealth();
+  const health = options.health === false ? undefined : createHealth(() => limits.maxHealthWatches);
   const services: readonly AnyService[] =
     health === undefined ? options.services : [...options.services, health.service];
   const guard = guardOf(services, options.verifiers, options);

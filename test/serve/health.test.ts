@@ -1,5 +1,9 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import {
+  createGrpcTransport,
+  createGrpcWebTransport,
+  Http2SessionManager,
+} from "@connectrpc/connect-node";
 import { expect, it } from "vitest";
 import {
   Health,
@@ -44,6 +48,60 @@ it("tells watchers about a shutdown, and ends their calls", async () => {
   }
   expect(seen).toEqual([ServingStatus.SERVING, ServingStatus.NOT_SERVING]);
   await mailbox.server.close();
+});
+
+const tooMany = {
+  code: Code.Unavailable,
+  rawMessage: "The server takes no more calls at present.",
+};
+
+/** A client on an HTTP/2 connection of its own. */
+function onOneConnection(baseUrl: string) {
+  const manager = new Http2SessionManager(baseUrl);
+  const health = createClient(Health, createGrpcTransport({ baseUrl, sessionManager: manager }));
+  const watch = async () => {
+    const call = new AbortController();
+    const statuses = health.watch({}, { signal: call.signal })[Symbol.asyncIterator]();
+    expect((await statuses.next()).value?.status).toBe(ServingStatus.SERVING);
+    return async () => {
+      call.abort();
+      await statuses.next().catch(() => undefined);
+    };
+  };
+  return { health, watch, [Symbol.dispose]: () => manager.abort() };
+}
+
+it("lets a connection have eight watches, and as many again when they end", async () => {
+  await using mailbox = await serveMailbox();
+  using one = onOneConnection(mailbox.server.url);
+  using other = onOneConnection(mailbox.server.url);
+  const ends: (() => Promise<void>)[] = [];
+  for (let i = 0; i < 8; i++) {
+    ends.push(await one.watch());
+  }
+  await expect(one.watch()).rejects.toMatchObject(tooMany);
+  expect((await one.health.check({})).status).toBe(ServingStatus.SERVING);
+  await other.watch();
+  await ends[0]?.();
+  await expect.poll(() => one.watch().catch(() => undefined)).toBeDefined();
+  await expect(one.watch()).rejects.toMatchObject(tooMany);
+});
+
+it("bounds the watches of all connections, and goes on answering checks", async () => {
+  await using mailbox = await serveMailbox({ limits: { maxHealthWatches: 3 } });
+  using one = onOneConnection(mailbox.server.url);
+  using other = onOneConnection(mailbox.server.url);
+  await one.watch();
+  await one.watch();
+  await other.watch();
+  await expect(other.watch()).rejects.toMatchObject(tooMany);
+  await expect(one.watch()).rejects.toMatchObject(tooMany);
+  expect((await other.health.check({})).status).toBe(ServingStatus.SERVING);
+  // A connection that goes takes its watches along.
+  one[Symbol.dispose]();
+  await expect.poll(() => other.watch().catch(() => undefined)).toBeDefined();
+  await other.watch();
+  await expect(other.watch()).rejects.toMatchObject(tooMany);
 });
 
 it("is counted like other RPCs, and can be left out", async () => {
