@@ -9,13 +9,13 @@
 export type SqlErrorReason = "unavailable" | "unstorable" | "refused";
 
 /**
- * What a PostgreSQL database answers instead of a result. Carries neither the
+ * What a database answers instead of a result. Carries neither the
  * parameters nor the rows of the statement, which may be secret.
  */
 export class SqlError extends Error {
   override readonly name = "SqlError";
   readonly reason: SqlErrorReason;
-  /** The five characters of SQLSTATE, as far as the server was asked. */
+  /** The five characters of PostgreSQL's SQLSTATE, as far as a server was asked. */
   readonly sqlState: string | undefined;
 
   constructor(message: string, reason: SqlErrorReason, sqlState?: string) {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { CompiledQuery, QueryResult } from "kysely";
+import { toSqlError } from "./sqlite-errors.ts";
 import { bindParameters, createStatementCache, prepareStatement } from "./sqlite-statements.ts";
 import { runAfterCommit } from "./transaction-scopes.ts";
 
@@ -60,7 +61,7 @@ export function createSqliteConnection(database: DatabaseSync): SqliteConnection
     if (transaction !== undefined) {
       transaction.failed = true;
     }
-    return error;
+    return toSqlError(error);
   }
 
   function close(): void {
@@ -102,7 +103,11 @@ export function createSqliteConnection(database: DatabaseSync): SqliteConnection
       }
     },
     begin() {
-      database.exec("BEGIN IMMEDIATE");
+      try {
+        database.exec("BEGIN IMMEDIATE");
+      } catch (error) {
+        throw toSqlError(error);
+      }
       transaction = { actions: [], failed: false };
     },
     commit() {

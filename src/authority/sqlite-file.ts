@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -65,9 +65,17 @@ function openWith(path: string, prepare: (database: DatabaseSync) => void): Data
 /**
  * Creates a file that nobody else can read: it holds configurations, logs and
  * models. SQLite gives its other files the mode of this one.
+ *
+ * @throws Error if the file cannot be written: SQLite itself opens it all the
+ * same, and speaks of an I/O error later.
  */
 function createForOwner(path: string): void {
-  if (path !== ":memory:" && !existsSync(path)) {
+  if (path === ":memory:") {
+    return;
+  }
+  if (existsSync(path)) {
+    accessSync(path, constants.R_OK | constants.W_OK);
+  } else {
     closeSync(openSync(path, "a", 0o600));
   }
 }

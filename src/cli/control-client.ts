@@ -30,7 +30,7 @@ export function withControlOptions(command: Command): Command {
 /**
  * Asks a SuperLink as its operator.
  *
- * @throws CommandError when there is no token, the SuperLink cannot be reached, or it refuses
+ * @throws CommandError when there is no token, the SuperLink cannot be reached or is unavailable, or it refuses
  */
 export async function askControl<T>(
   options: ControlOptions,
@@ -57,7 +57,12 @@ export async function askControl<T>(
 function explained(error: ConnectError, baseUrl: string): CommandError {
   switch (error.code) {
     case Code.Unavailable:
-      return new CommandError(`The SuperLink at ${baseUrl} cannot be reached.`);
+      // What the SuperLink answered has no cause here; a broken connection has one.
+      return new CommandError(
+        error.cause === undefined
+          ? `The SuperLink at ${baseUrl} is unavailable: ${error.rawMessage}`
+          : `The SuperLink at ${baseUrl} cannot be reached.`,
+      );
     case Code.Unauthenticated:
       return new CommandError(`The SuperLink at ${baseUrl} does not accept this operator token.`);
     default:

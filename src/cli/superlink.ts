@@ -17,6 +17,7 @@ import { addTlsOptions, readTlsOptions, type TlsCommandOptions } from "./listene
 import { readOrCreateOperatorToken } from "./operator-token.ts";
 import { printJson } from "./output.ts";
 import { parseMilliseconds, parsePort } from "./parameters.ts";
+import { createQuietLog } from "./quiet-log.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
@@ -116,6 +117,7 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     file: options.operatorTokenFile,
     env: process.env,
   });
+  const log = createQuietLog();
   const superLink = await startSuperLink({
     database: await openDatabase({
       place: options.database,
@@ -126,7 +128,8 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     serverAppIoPort: options.port,
     fleetPort: options.fleetPort,
     controlPort: options.controlPort,
-    onDecision: createRefusalLog(),
+    onDecision: createRefusalLog(log),
+    onDatabaseError: ({ message }) => log(message),
     ...tls,
     ...(superNodeKeys === undefined ? {} : { superNodeKeys }),
     ...(superExecAuth === undefined ? {} : { superExecAuth }),

@@ -26,6 +26,7 @@ import {
   parsePort,
   parseServiceUrl,
 } from "./parameters.ts";
+import { createQuietLog } from "./quiet-log.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { startSubprocess } from "./subprocess.ts";
 
@@ -133,7 +134,7 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
     host: options.host,
     clientAppIoPort: options.port,
     onLog: (line) => process.stderr.write(`${printableText(line)}\n`),
-    onDecision: createRefusalLog(),
+    onDecision: createRefusalLog(createQuietLog()),
     signal: lifetime.signal,
     ...listener,
     allowPlaintext: options.insecure ?? false,

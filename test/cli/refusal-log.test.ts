@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createQuietLog } from "../../src/cli/quiet-log.ts";
 import { createRefusalLog } from "../../src/cli/refusal-log.ts";
 import type { DecisionEvent } from "../../src/guard/decisions.ts";
 
@@ -15,8 +16,10 @@ function refusalLog() {
   const lines: string[] = [];
   const clock = { now: 0 };
   const log = createRefusalLog(
-    (line) => lines.push(line),
-    () => clock.now,
+    createQuietLog(
+      (line) => lines.push(line),
+      () => clock.now,
+    ),
   );
   return { lines, clock, log };
 }

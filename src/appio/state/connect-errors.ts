@@ -9,11 +9,17 @@ const answers: Record<SqlErrorReason, { readonly code: Code; readonly text: stri
   refused: { code: Code.Internal, text: "The state refused the change." },
 };
 
+/** Told of an error of the database before its caller is. What it throws is the caller's error. */
+export type OnDatabaseError = (error: SqlError) => void;
+
 /** The same functions, whose errors of the database are ConnectErrors. */
-export function withConnectErrors<Part extends object>(part: Part): Part {
+export function withConnectErrors<Part extends object>(
+  part: Part,
+  onDatabaseError?: OnDatabaseError,
+): Part {
   const entries = Object.entries(part).map(([name, value]: [string, unknown]) => [
     name,
-    isAsyncFunction(value) ? translating(value) : value,
+    isAsyncFunction(value) ? translating(value, onDatabaseError) : value,
   ]);
   // The one cast of this file: every function keeps its parameters and its result.
   return Object.fromEntries(entries) as Part;
@@ -26,12 +32,19 @@ function isAsyncFunction(value: unknown): value is AsyncFunction {
   return typeof value === "function";
 }
 
-function translating(call: AsyncFunction): AsyncFunction {
+function translating(
+  call: AsyncFunction,
+  onDatabaseError: OnDatabaseError | undefined,
+): AsyncFunction {
   return async (...values) => {
     try {
       return await call(...values);
     } catch (error) {
-      throw error instanceof SqlError ? toConnectError(error) : error;
+      if (!(error instanceof SqlError)) {
+        throw error;
+      }
+      onDatabaseError?.(error);
+      throw toConnectError(error);
     }
   };
 }

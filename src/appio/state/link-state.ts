@@ -1,7 +1,7 @@
 import type { Authority } from "../../authority/authority.ts";
 import { migrate } from "../../authority/migrate.ts";
 import type { AnySqlDatabase } from "../../authority/sql-database.ts";
-import { withConnectErrors } from "./connect-errors.ts";
+import { type OnDatabaseError, withConnectErrors } from "./connect-errors.ts";
 import type { StateCore } from "./core.ts";
 import { createInputState, type Inputs } from "./inputs.ts";
 import { createInstructionState, type Instructions } from "./instructions.ts";
@@ -38,6 +38,8 @@ export interface LinkStateOptions {
   readonly database: AnySqlDatabase;
   /** What issues the tokens of runs, in the same database and by the same clock. */
   readonly authority: Authority;
+  /** Told of every error of the database, of which callers learn the code only. Default: nobody. */
+  readonly onDatabaseError?: OnDatabaseError | undefined;
   /** The clock, in milliseconds since the epoch. Default: the database's. */
   readonly now?: () => number;
 }
@@ -48,17 +50,18 @@ export interface LinkStateOptions {
  * @throws Error if the database was written by a later version.
  */
 export async function createLinkState(options: LinkStateOptions): Promise<LinkState> {
-  const { authority, now = options.database.now } = options;
+  const { authority, onDatabaseError, now = options.database.now } = options;
   const database = options.database.withTables<StateTables>();
   await migrate(database, stateSchema(database.engine));
   const core: StateCore = { database, authority, now };
+  const translated = <Part extends object>(part: Part) => withConnectErrors(part, onDatabaseError);
   return {
-    runs: withConnectErrors(createRunState(core)),
-    inputs: withConnectErrors(createInputState(core)),
-    logs: withConnectErrors(createLogState(core)),
-    nodes: withConnectErrors(createNodeState(core)),
-    instructions: withConnectErrors(createInstructionState(core)),
-    replies: withConnectErrors(createReplyState(core)),
-    objects: withConnectErrors(createObjectState(core)),
+    runs: translated(createRunState(core)),
+    inputs: translated(createInputState(core)),
+    logs: translated(createLogState(core)),
+    nodes: translated(createNodeState(core)),
+    instructions: translated(createInstructionState(core)),
+    replies: translated(createReplyState(core)),
+    objects: translated(createObjectState(core)),
   };
 }

@@ -1,5 +1,6 @@
 import { createAuthority } from "../../authority/authority.ts";
 import type { AnySqlDatabase } from "../../authority/sql-database.ts";
+import type { SqlError } from "../../authority/sql-error.ts";
 import { openSqlite } from "../../authority/sqlite.ts";
 import type { DecisionCount, DecisionEvent } from "../../guard/decisions.ts";
 import { digestToken, type Token } from "../../policy/token.ts";
@@ -62,6 +63,11 @@ export interface SuperLinkOptions {
   readonly logPollMs?: number;
   /** Called for every refusal of a guard, on whichever port. */
   readonly onDecision?: (event: DecisionEvent) => void;
+  /**
+   * Called for every error of the database, such as a full disk, before the
+   * caller is answered, who is told no more than Unavailable or Internal.
+   */
+  readonly onDatabaseError?: (error: SqlError) => void;
   /** The clock, in milliseconds since the epoch. Default: the database's, and `Date.now` for signatures. */
   readonly now?: () => number;
 }
@@ -91,7 +97,7 @@ export interface SuperLink extends AsyncDisposable {
  */
 export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLink> {
   const now = options.now ?? Date.now;
-  const { superExecAuth } = options;
+  const { superExecAuth, onDatabaseError } = options;
   const superExecKey = superExecAuth && createSuperExecVerifier({ ...superExecAuth, now });
   const knownKeys = options.superNodeKeys?.map(
     (key, index) => readPublicKey(key, `"superNodeKeys": key ${index + 1}`).pem,
@@ -107,7 +113,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     // Without a clock of its own the state follows that of the database, which its other users share.
     const clock = options.now === undefined ? {} : { now };
     const authority = await createAuthority({ database, ...clock });
-    const state = await createLinkState({ database, authority, ...clock });
+    const state = await createLinkState({ database, authority, onDatabaseError, ...clock });
     for (const pem of knownKeys ?? []) {
       await state.nodes.registerOnce(Buffer.from(pem));
     }
@@ -128,7 +134,7 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
       limits: { exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat] },
     };
     const appToken = authority.verifier;
-    const tokens = withConnectErrors(authority);
+    const tokens = withConnectErrors(authority, onDatabaseError);
     const serverAppIo =
       superExecKey === undefined
         ? await serve({
