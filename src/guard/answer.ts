@@ -1,10 +1,10 @@
 import type { ClaimRecord } from "../policy/binding.ts";
-import type { AnyCredential, ClaimKind } from "../policy/credential.ts";
+import type { AnyCredential, ClaimKind, ClaimValue } from "../policy/credential.ts";
 import { isRefusal, isStoreUnavailable } from "../policy/verifier.ts";
 import type { PresentedValue } from "./decide.ts";
 
-/** What is proved of a caller: the claims, and the name of the credential that they come from. */
-export type Caller = ClaimRecord & { readonly credential: string };
+/** What is proved of a caller: the claims, and in `credential`, which is no claim, where they come from. */
+export type Caller = ClaimRecord;
 
 /** What a verifier's answer comes to. */
 export type Verified =
@@ -36,19 +36,19 @@ export function answerReaderOf(credential: AnyCredential): AnswerReader {
     if (!isClaims(kinds.length, answer)) {
       return { kind: "refused", reason: "the verifier answered with no claims" };
     }
-    const caller: { credential: string } = { credential: name };
+    const caller: Record<string, ClaimValue> = { credential: name };
     for (const { claim, kind } of kinds) {
       const value: unknown = Reflect.get(answer, claim);
       if (!isOfKind(kind, value)) {
         return { kind: "refused", reason: `the verifier's claim ${claim} is no ${kind}` };
       }
-      Reflect.set(caller, claim, value);
+      caller[claim] = value;
     }
     return { kind: "proved", caller: Object.freeze(caller) };
   };
 }
 
-function isOfKind(kind: ClaimKind, value: unknown): boolean {
+function isOfKind(kind: ClaimKind, value: unknown): value is ClaimValue {
   return kind === "bytes" ? value instanceof Uint8Array : typeof value === kind;
 }
 

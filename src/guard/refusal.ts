@@ -14,7 +14,7 @@ export const verificationUnavailableText = "The credential cannot be verified at
  * and revoked credentials, and for unknown RPCs.
  */
 export function authenticationFailed(): ConnectError {
-  return new ConnectError(authenticationFailedText, Code.Unauthenticated);
+  return withoutStack(() => new ConnectError(authenticationFailedText, Code.Unauthenticated));
 }
 
 /** The refusal of a request that names what its caller did not prove. */
@@ -24,5 +24,23 @@ export function permissionDenied(): ConnectError {
 
 /** The answer while a verifier's store is down: the caller may be in the right, and may try again. */
 export function verificationUnavailable(): ConnectError {
-  return new ConnectError(verificationUnavailableText, Code.Unavailable);
+  return withoutStack(() => new ConnectError(verificationUnavailableText, Code.Unavailable));
+}
+
+/**
+ * Makes an error without a stack. It would be three quarters of what a refusal
+ * costs, anybody can ask for refusals, and it says nothing: who has to know
+ * where a call was refused reads the decisions.
+ */
+function withoutStack(make: () => ConnectError): ConnectError {
+  const limit: unknown = Reflect.get(Error, "stackTraceLimit");
+  // Not V8, or not to be changed: then it costs what it costs.
+  if (typeof limit !== "number" || !Reflect.set(Error, "stackTraceLimit", 0)) {
+    return make();
+  }
+  try {
+    return make();
+  } finally {
+    Reflect.set(Error, "stackTraceLimit", limit);
+  }
 }

@@ -141,6 +141,19 @@ it("a stream ends with Unavailable when the store goes while it lasts", async ()
   expect(count("WatchLetters")).toMatchObject({ allowed: 1, refused: 0, unavailable: 1 });
 });
 
+it("refusing leaves the depth of stacks as it was, and where it cannot be set refuses all the same", async () => {
+  const { client } = start(() => refusal("unknown"));
+  const before = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit");
+  await expect(client.sendLetter({})).rejects.toMatchObject(refused);
+  expect(Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")).toEqual(before);
+  Object.defineProperty(Error, "stackTraceLimit", { ...before, writable: false });
+  try {
+    await expect(client.sendLetter({})).rejects.toMatchObject(refused);
+  } finally {
+    Object.defineProperty(Error, "stackTraceLimit", before ?? {});
+  }
+});
+
 /** A guard whose RPCs take a session or a signature, and what its verifiers were asked. */
 function eitherGuard(verifiers: { session: Verify; signature: Verify }) {
   const asked: { credential: string; method: string; isProbe: boolean }[] = [];
