@@ -5,8 +5,8 @@ import {
 } from "../../../gen/flwr/proto/recorddict_pb.ts";
 import type { Children, ContentObject } from "./content-object.ts";
 import { decodeLeaf } from "./decode-leaf.ts";
-import { KeyedRecord } from "./keyed-record.ts";
 import { type ConfigValue, configValueFromProto, configValueToProto } from "./record-value.ts";
+import { setItems, ValueRecord } from "./value-record.ts";
 
 /**
  * Settings by name: booleans, integers (`bigint`), doubles (`number`), strings,
@@ -20,7 +20,7 @@ import { type ConfigValue, configValueFromProto, configValueToProto } from "./re
  * Which of the two an integer is matters: `5n` is Python's `5`, `5` is
  * Python's `5.0`. An empty list keeps no type of elements.
  */
-export class ConfigRecord extends KeyedRecord<ConfigValue> implements ContentObject {
+export class ConfigRecord extends ValueRecord<ConfigValue> implements ContentObject {
   readonly objectType = "ConfigRecord";
 
   protected override get typeName(): string {
@@ -35,35 +35,19 @@ export class ConfigRecord extends KeyedRecord<ConfigValue> implements ContentObj
   /** Returns a boolean. @throws RangeError without such a key, TypeError for another type. */
   getBoolean(key: string): boolean {
     const value = this.get(key);
-    return typeof value === "boolean" ? value : this.#isNot(key, "a boolean");
-  }
-
-  /** Returns an integer. @throws RangeError without such a key, TypeError for another type. */
-  getInteger(key: string): bigint {
-    const value = this.get(key);
-    return typeof value === "bigint" ? value : this.#isNot(key, "an integer (bigint)");
-  }
-
-  /** Returns a double. @throws RangeError without such a key, TypeError for another type. */
-  getNumber(key: string): number {
-    const value = this.get(key);
-    return typeof value === "number" ? value : this.#isNot(key, "a double (number)");
+    return typeof value === "boolean" ? value : this.isNot(key, "a boolean");
   }
 
   /** Returns a string. @throws RangeError without such a key, TypeError for another type. */
   getString(key: string): string {
     const value = this.get(key);
-    return typeof value === "string" ? value : this.#isNot(key, "a string");
+    return typeof value === "string" ? value : this.isNot(key, "a string");
   }
 
   /** Returns bytes. @throws RangeError without such a key, TypeError for another type. */
   getBytes(key: string): Uint8Array {
     const value = this.get(key);
-    return value instanceof Uint8Array ? value : this.#isNot(key, "bytes");
-  }
-
-  childObjects(): readonly ContentObject[] {
-    return [];
+    return value instanceof Uint8Array ? value : this.isNot(key, "bytes");
   }
 
   encodeBody(): readonly Uint8Array[] {
@@ -98,17 +82,6 @@ export class ConfigRecord extends KeyedRecord<ConfigValue> implements ContentObj
    * @throws TypeError naming the key of an item without a value.
    */
   static fromProto(this: void, proto: ConfigRecordProto): ConfigRecord {
-    const record = new ConfigRecord();
-    for (const { key, value } of proto.items) {
-      if (value === undefined) {
-        throw new TypeError(`key ${JSON.stringify(key)} has no value`);
-      }
-      record.set(key, configValueFromProto(key, value));
-    }
-    return record;
-  }
-
-  #isNot(key: string, expected: string): never {
-    throw new TypeError(`the value of key ${JSON.stringify(key)} is not ${expected}`);
+    return setItems(new ConfigRecord(), proto.items, configValueFromProto);
   }
 }

@@ -5,8 +5,8 @@ import {
 } from "../../../gen/flwr/proto/recorddict_pb.ts";
 import type { Children, ContentObject } from "./content-object.ts";
 import { decodeLeaf } from "./decode-leaf.ts";
-import { KeyedRecord } from "./keyed-record.ts";
 import { type MetricValue, metricValueFromProto, metricValueToProto } from "./record-value.ts";
+import { setItems, ValueRecord } from "./value-record.ts";
 
 /**
  * Measurements by name: integers (`bigint`), doubles (`number`) and lists of
@@ -17,7 +17,7 @@ import { type MetricValue, metricValueFromProto, metricValueToProto } from "./re
  * metrics.getNumber("accuracy"); // 0.93
  * ```
  */
-export class MetricRecord extends KeyedRecord<MetricValue> implements ContentObject {
+export class MetricRecord extends ValueRecord<MetricValue> implements ContentObject {
   readonly objectType = "MetricRecord";
 
   protected override get typeName(): string {
@@ -27,22 +27,6 @@ export class MetricRecord extends KeyedRecord<MetricValue> implements ContentObj
   protected override accept(key: string, value: MetricValue): MetricValue {
     metricValueToProto(key, value);
     return value;
-  }
-
-  /** Returns an integer. @throws RangeError without such a key, TypeError for another type. */
-  getInteger(key: string): bigint {
-    const value = this.get(key);
-    return typeof value === "bigint" ? value : this.#isNot(key, "an integer (bigint)");
-  }
-
-  /** Returns a double. @throws RangeError without such a key, TypeError for another type. */
-  getNumber(key: string): number {
-    const value = this.get(key);
-    return typeof value === "number" ? value : this.#isNot(key, "a double (number)");
-  }
-
-  childObjects(): readonly ContentObject[] {
-    return [];
   }
 
   encodeBody(): readonly Uint8Array[] {
@@ -77,17 +61,6 @@ export class MetricRecord extends KeyedRecord<MetricValue> implements ContentObj
    * @throws TypeError naming the key of an item without a value.
    */
   static fromProto(this: void, proto: MetricRecordProto): MetricRecord {
-    const record = new MetricRecord();
-    for (const { key, value } of proto.items) {
-      if (value === undefined) {
-        throw new TypeError(`key ${JSON.stringify(key)} has no value`);
-      }
-      record.set(key, metricValueFromProto(key, value));
-    }
-    return record;
-  }
-
-  #isNot(key: string, expected: string): never {
-    throw new TypeError(`the value of key ${JSON.stringify(key)} is not ${expected}`);
+    return setItems(new MetricRecord(), proto.items, metricValueFromProto);
   }
 }
