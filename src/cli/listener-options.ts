@@ -102,8 +102,8 @@ function hostOf(address: string): string {
 async function read(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
-  } catch (error) {
-    throw new CommandError(error instanceof Error ? error.message : `cannot read ${file}`);
+  } catch {
+    throw new CommandError(`${file} cannot be read.`);
   }
 }
 

@@ -38,10 +38,12 @@ export function parseCount(text: string): number {
 
 /** A run's id: an unsigned 64-bit integer other than 0. */
 export function parseRunId(text: string): bigint {
-  if (!/^[0-9]{1,20}$/.test(text))
-    throw new InvalidArgumentError("Expected a run id: a whole number.");
-  const id = BigInt(text);
-  if (id === 0n || id >= 2n ** 64n) throw new InvalidArgumentError("Expected a run id of 64 bits.");
+  const id = /^[0-9]{1,20}$/.test(text) ? BigInt(text) : 0n;
+  if (id === 0n || id >= 2n ** 64n) {
+    throw new InvalidArgumentError(
+      `Expected a run id: a whole number from 1 to ${2n ** 64n - 1n}.`,
+    );
+  }
   return id;
 }
 

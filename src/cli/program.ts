@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { appCommand } from "./app.ts";
 import { attackCommand } from "./attack.ts";
 import { decisionsCommand } from "./decisions.ts";
-import { CommandError, exitCode } from "./exit-code.ts";
+import { exitCode } from "./exit-code.ts";
 import { logCommand } from "./log.ts";
 import { lsCommand } from "./ls.ts";
 import { printableText } from "./output.ts";
@@ -12,6 +12,7 @@ import { stopCommand } from "./stop.ts";
 import { superExecCommand } from "./superexec.ts";
 import { superLinkCommand } from "./superlink.ts";
 import { superNodeCommand } from "./supernode.ts";
+import { packageVersion } from "./version.ts";
 
 const exitCodesHelp = `
 Exit codes: ${exitCode.success} success, ${exitCode.failure} failure, ${exitCode.usage} wrong command line.`;
@@ -43,6 +44,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<num
 export function createProgram(): Command {
   const program = new Command("countersign")
     .description("Federated runs whose every RPC is guarded by a policy.")
+    .version(packageVersion())
     .addHelpText("after", exitCodesHelp)
     .showHelpAfterError("(try --help)")
     .exitOverride();
@@ -72,6 +74,11 @@ function inheriting(command: Command, program: Command): Command {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof CommandError || error instanceof TypeError) return error.message;
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if (!("syscall" in error && error.syscall === "listen" && "address" in error)) {
+    return error.message;
+  }
+  const place = "port" in error ? `port ${error.port} of ${error.address}` : error.address;
+  const isTaken = "code" in error && error.code === "EADDRINUSE";
+  return `It was not possible to listen on ${place}${isTaken ? ", which is taken" : ""}: ${error.message}`;
 }

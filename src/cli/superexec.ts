@@ -16,6 +16,7 @@ import { superExecKeyOption } from "./launcher-keys.ts";
 import { untilTold } from "./lifetime.ts";
 import { printableText, printJson } from "./output.ts";
 import { parseCount, parseMilliseconds, parseServiceUrl } from "./parameters.ts";
+import { createQuietLog } from "./quiet-log.ts";
 import { selfCommand } from "./self.ts";
 
 interface SuperExecCommandOptions extends AppRuntimeOptions {
@@ -92,6 +93,7 @@ async function superExec(
   const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
   const { runSuperExec } = await import("../appio/launch/superexec.ts");
   using lifetime = untilTold(options);
+  const log = createQuietLog();
   const appIo = options.appio ?? `http://127.0.0.1:${pluginType === "serverapp" ? 9091 : 9094}`;
   // Apps of one SuperExec share their bundles and Node's compile cache; nothing of it outlives the SuperExec.
   const directory = await mkdtemp(join(tmpdir(), "countersign-superexec-"));
@@ -106,6 +108,7 @@ async function superExec(
       pluginType,
       signal: lifetime.signal,
       onEvent: printEvent,
+      retry: { onRetry: () => log(`the service at ${appIo} cannot be reached; it is asked again`) },
       ...(privateKey === undefined ? {} : { privateKey }),
       ...(options.pollIntervalMs === undefined ? {} : { pollIntervalMs: options.pollIntervalMs }),
       ...(options.maxConcurrent === undefined ? {} : { maxConcurrent: options.maxConcurrent }),

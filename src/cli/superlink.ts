@@ -110,7 +110,7 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
   const superNodeKeys =
     options.supernodeKeys === undefined
       ? undefined
-      : await readPublicKeyFile(options.supernodeKeys);
+      : await readSuperNodeKeys(options.supernodeKeys);
   const { startSuperLink } = await import("../appio/superlink/superlink.ts");
   using lifetime = untilTold(options);
   const operator = await readOrCreateOperatorToken({
@@ -160,6 +160,13 @@ async function runSuperLink(options: SuperLinkCommandOptions, command: Command):
     await superExec?.stop();
     await superLink.close();
   }
+}
+
+/** @throws TypeError naming the file and the key in it that is none */
+async function readSuperNodeKeys(file: string): Promise<readonly string[]> {
+  const keys = await readPublicKeyFile(file);
+  const { readPublicKey } = await import("../appio/credentials/public-key.ts");
+  return keys.map((key, index) => readPublicKey(key, `${file}: key ${index + 1}`).pem);
 }
 
 function intervals(options: SuperLinkCommandOptions): string[] {

@@ -129,12 +129,18 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
   using lifetime = untilTold(options);
   const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =
     options;
+  const log = createQuietLog();
   const superNode = await startSuperNode({
     fleet: options.superlink,
     host: options.host,
     clientAppIoPort: options.port,
     onLog: (line) => process.stderr.write(`${printableText(line)}\n`),
-    onDecision: createRefusalLog(createQuietLog()),
+    onDecision: createRefusalLog(log),
+    retry: {
+      // A command that waits in silence looks as if it hung.
+      onRetry: () =>
+        log(`the SuperLink at ${options.superlink} cannot be reached; it is asked again`),
+    },
     signal: lifetime.signal,
     ...listener,
     allowPlaintext: options.insecure ?? false,

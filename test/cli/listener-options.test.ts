@@ -122,7 +122,7 @@ test.each([
 });
 
 test.each([
-  [["--tls-cert", "absent.pem", "--tls-key", "absent.pem"], "open 'absent.pem'"],
+  [["--tls-cert", "absent.pem", "--tls-key", "absent.pem"], "absent.pem cannot be read."],
   [["--browser-origin", "*"], '"browsers.origins" must list exact origins'],
 ])("%j fails with one line", async (parameters, message) => {
   const { code, stderr } = await run(["supernode", "--port", "0", ...parameters]);

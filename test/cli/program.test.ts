@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import { run } from "./command-line.ts";
 
@@ -7,7 +9,9 @@ describe("a wrong command line exits with 2 and does nothing", () => {
     [["run"], "error: missing required argument 'bundle'"],
     [["superlink"], "error: required option '--database <place>' not specified"],
     [["superexec", "other"], "Allowed choices are serverapp, clientapp."],
-    [["log", "abc"], "Expected a run id: a whole number."],
+    [["log", "0"], "Expected a run id: a whole number from 1 to 18446744073709551615."],
+    [["superexec", "serverapp", "--flower-commands", "bin"], "needs --app-runtime flower"],
+    [["superexec", "serverapp", "--app-runtime", "flower", "--", "app"], "exclude each other"],
     [["run", "x.tgz", "--count", "0"], "Expected a whole number from 1 to 10000."],
     [["ls", "--superlink", "localhost"], "Expected a URL such as http://127.0.0.1:9091."],
     [["app", "serverapp"], "error: required option '--address <url>' not specified"],
@@ -15,6 +19,39 @@ describe("a wrong command line exits with 2 and does nothing", () => {
     const { code, stdout, stderr } = await run(parameters);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toContain(message);
+  });
+});
+
+test("--version is the package's", async () => {
+  const { default: manifest } = await import("../../package.json", { with: { type: "json" } });
+  expect(await run(["--version"])).toEqual({
+    code: 0,
+    stdout: `${manifest.version}\n`,
+    stderr: "",
+  });
+});
+
+test("a port that is taken, and Flower's commands that are not there, are one sentence", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const address = taken.address();
+  const port = String(typeof address === "object" ? address?.port : "");
+  const fixed = ["--database", ":memory:", "--fleet-port", "0", "--control-port", "0"];
+  const env = { COUNTERSIGN_OPERATOR_TOKEN: "anything" };
+  const link = await run(["superlink", ...fixed, "--port", port], env);
+  taken.close();
+  expect([link.code, link.stdout]).toEqual([1, ""]);
+  expect(link.stderr).toMatch(
+    new RegExp(
+      `^countersign: It was not possible to listen on port ${port} of 127\\.0\\.0\\.1, which is taken: .*\n$`,
+    ),
+  );
+  const flower = ["superexec", "clientapp", "--app-runtime", "flower"];
+  expect(await run([...flower, "--flower-commands", "/nowhere"])).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "countersign: Flower's command flwr-clientapp was not found: install the Python package flwr 1.29.\n",
   });
 });
 
