@@ -81,7 +81,11 @@ export function createObjectChannel(options: ObjectChannelOptions): ObjectChanne
         async (objectId, objectContent, ending) => {
           const request = { ...caller, objectId, objectContent };
           const attempt = () => client.pushObject(request, callOptions(ending));
-          return (await retry.call(attempt, ending)).stored;
+          try {
+            return (await retry.call(attempt, ending)).stored;
+          } finally {
+            release(objectContent);
+          }
         },
         { ...options, signal },
       );
@@ -117,6 +121,16 @@ function* wantedContents(messages: Iterable<DeflatedObject>, wanted: Set<string>
         yield [id, contentOf(object)] as const;
       }
     }
+  }
+}
+
+/**
+ * Gives back the memory of a content that was made for one push, at once: a garbage collector comes when many of them
+ * lie about. What is still being sent of it is a copy. An older browser, whose buffers cannot, leaves it to the collector.
+ */
+function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && "transfer" in buffer) {
+    buffer.transfer(0);
   }
 }
 
