@@ -25,8 +25,8 @@ export interface RunConnectionOptions {
  * The messages of its ServerApp are the grid's.
  *
  * Inputs and outputs are asked for again while the server is unavailable. The
- * other calls are made once: heartbeats and logs have repetitions of their own,
- * and the final status is sent by a process that is about to end.
+ * other calls are made once: heartbeats, logs and the final status have
+ * repetitions of their own.
  */
 export class RunConnection {
   readonly #token: Token;

@@ -6,7 +6,7 @@ import { createAppRetry, type RuntimeOptions, startAppHeartbeat } from "./app-ru
 import { type Context, contextToProto } from "./context.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { startLogUploader } from "./log-uploader.ts";
-import type { Retry } from "./retry.ts";
+import { createRetry, type Retry, RunNotRunningError } from "./retry.ts";
 import type { RunConnection, RunConnectionOptions } from "./run-connection.ts";
 import type { ServerApp } from "./server-app.ts";
 import type { ServerAppGrid } from "./server-app-grid.ts";
@@ -67,6 +67,8 @@ export interface RunKind<C extends RunConnection> {
 
 /** How long a call may take once the app has ended, in milliseconds: its process is about to end as well. */
 const lastCallTimeoutMs = 5_000;
+/** How often the final status is sent to a server that is unavailable. */
+const lastCallTries = 5;
 
 /**
  * Executes one run, from pulling its inputs to reporting its final status
@@ -152,25 +154,29 @@ async function runMain(
   await lifetime.during(() => connection.pushAppOutputs(runId, outputs, { signal }));
 }
 
-/** Sends the final status, in one try. Never throws. */
+/**
+ * Sends the final status. Never throws. Flower tries once, but a run must not fail for want of its last call: a
+ * SuperLink that is just being replaced is asked again, for as long as a call may take.
+ */
 async function report<C extends RunConnection>(
   kind: RunKind<C>,
   { runId, connection }: StartedRun<C>,
   end: ServerAppEnd,
-  { onLog }: RunOptions,
+  { onLog, sleep = sleepByTimer, random = Math.random }: RunOptions,
 ): Promise<ServerAppOutcome> {
   const runStatus = finalStatusOf(end);
   if (runStatus === undefined) {
     return outcomeOf(kind, end, runId, undefined);
   }
   try {
-    await connection.updateRunStatus(runId, runStatus, { timeoutMs: lastCallTimeoutMs });
+    const timeoutMs = lastCallTimeoutMs;
+    const retry = createRetry({ maxTries: lastCallTries, maxTimeMs: timeoutMs, sleep, random });
+    await retry.call(() => connection.updateRunStatus(runId, runStatus, { timeoutMs }));
     return outcomeOf(kind, end, runId, runStatus);
   } catch (cause) {
-    const error = ConnectError.from(cause);
-    onLog?.(`The run's final status was not taken: ${error.message}`);
+    onLog?.(`The run's final status was not taken: ${ConnectError.from(cause).message}`);
     // Somebody stopped the run when its app had come to its end already.
-    const wasStopped = end.kind === "completed" && error.code === Code.PermissionDenied;
+    const wasStopped = end.kind === "completed" && cause instanceof RunNotRunningError;
     return outcomeOf(kind, wasStopped ? { kind: "run stopped" } : end, runId, undefined);
   }
 }

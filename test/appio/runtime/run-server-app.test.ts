@@ -18,7 +18,7 @@ import {
 import { ServerApp, type ServerAppMain } from "../../../src/appio/runtime/server-app.ts";
 import { createGuard } from "../../../src/guard/guard.ts";
 import { type HandlersOf, service, unimplemented } from "../../../src/guard/service.ts";
-import { manualSleep } from "./manual-sleep.ts";
+import { manualSleep, type Wait } from "./manual-sleep.ts";
 import { oneTokenVerifier, record, runId, token } from "./recorded-service.ts";
 
 type Handlers = HandlersOf<typeof serverAppIoPolicy>;
@@ -272,13 +272,49 @@ test("a context that the server does not take: finished/failed", async () => {
   expect(finalStatuses(served)).toEqual([["finished", "failed", expect.any(String)]]);
 });
 
-test("the final status gets one try", async () => {
+/** Ends every wait at once until the outcome is there. */
+async function hurry({ outcome, nextWait }: ReturnType<typeof run>) {
+  const ended = outcome.then(() => undefined);
+  for (let wait: Wait | undefined = await nextWait(); wait !== undefined; ) {
+    wait.end();
+    wait = await Promise.race([nextWait(), ended]);
+  }
+  return outcome;
+}
+
+test("a server that is unavailable for a moment gets the final status all the same", async () => {
+  const failures = [Code.Unavailable, Code.Unavailable];
+  const served = serveRun({
+    updateRunStatus: () => {
+      const code = failures.shift();
+      if (code !== undefined) throw new ConnectError("scripted", code);
+      return {};
+    },
+  });
+  expect(await hurry(run(served, () => {}))).toMatchObject({
+    kind: "completed",
+    finalStatus: { status: "finished", subStatus: "completed" },
+  });
+  expect(finalStatuses(served)).toHaveLength(3);
+});
+
+test("the final status gets five tries, and no more", async () => {
   const served = serveRun({ updateRunStatus: fail(Code.Unavailable) });
   const lines: string[] = [];
-  const { outcome } = run(served, () => {}, { onLog: (line) => lines.push(line) });
-  expect(await outcome).toMatchObject({ kind: "completed", exitCode: 0, finalStatus: undefined });
-  expect(served.rpcs().filter((rpc) => rpc === "UpdateRunStatus")).toHaveLength(1);
+  const running = run(served, () => {}, { onLog: (line) => lines.push(line) });
+  expect(await hurry(running)).toMatchObject({
+    kind: "completed",
+    exitCode: 0,
+    finalStatus: undefined,
+  });
+  expect(served.rpcs().filter((rpc) => rpc === "UpdateRunStatus")).toHaveLength(5);
   expect(lines.join()).toContain("final status was not taken");
+});
+
+test("a refused final status is not sent again", async () => {
+  const served = serveRun({ updateRunStatus: fail(Code.FailedPrecondition) });
+  expect(await run(served, () => {}).outcome).toMatchObject({ finalStatus: undefined });
+  expect(served.rpcs().filter((rpc) => rpc === "UpdateRunStatus")).toHaveLength(1);
 });
 
 test("an interrupted app that ignores its signal: finished/failed, exit code 1", async () => {
