@@ -1,7 +1,9 @@
 import type { PullAppInputsResponse } from "../../../gen/flwr/proto/appio_pb.ts";
-import type { Context as ContextProto } from "../../../gen/flwr/proto/message_pb.ts";
+import type { Context as ContextProto, Metadata } from "../../../gen/flwr/proto/message_pb.ts";
 import { Message } from "../objects/message.ts";
 import { type MessageError, messageErrorCodes } from "../objects/message-error.ts";
+import { metadataFromProto } from "../objects/metadata.ts";
+import { RecordDict } from "../objects/record-dict.ts";
 import type { AppSignal } from "./app-lifetime.ts";
 import { isClientApp } from "./client-app.ts";
 import { contextFromProto, contextToProto } from "./context.ts";
@@ -75,6 +77,30 @@ export async function answerMessage(
       context: contextProto,
     };
   }
+}
+
+/**
+ * Answers a message whose objects are those that were announced, but make no message, with an error reply, code 3:
+ * else its sender would wait until the token of this app has expired.
+ *
+ * @param announced what the server says of it
+ * @throws TypeError if the server's answer lacks the context
+ */
+export function refuseMessage(
+  announced: Metadata | undefined,
+  messageId: string,
+  reason: string,
+  { context }: PullAppInputsResponse,
+): Answer {
+  if (context === undefined) {
+    throw new TypeError("the server sent no context");
+  }
+  const metadata = { ...metadataFromProto(announced), messageId };
+  const reply = new Message(metadata, { content: new RecordDict() }).replyWithError({
+    code: messageErrorCodes.messageUnavailable,
+    reason: `The message cannot be read: ${reason}`,
+  });
+  return { reply, context };
 }
 
 function assertReply(reply: unknown, message: Message): Message {

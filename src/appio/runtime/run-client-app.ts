@@ -2,9 +2,10 @@ import type { CallOptions, Client } from "@connectrpc/connect";
 import type { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { createAuthenticatedClient } from "../../client/authenticated-client.ts";
+import { InflateError } from "../objects/content-object.ts";
 import { deflate, treeOf } from "../objects/deflate.ts";
 import { clientAppIoPolicy } from "../policy.ts";
-import { answerMessage } from "./answer-message.ts";
+import { type Answer, answerMessage, refuseMessage } from "./answer-message.ts";
 import { type AppLifetime, beginLifetime } from "./app-lifetime.ts";
 import { type AppRuntimeOptions, createAppRetry, startAppHeartbeat } from "./app-runtime.ts";
 import {
@@ -66,7 +67,7 @@ async function exchange(
   const hashing = createSha256 === undefined ? {} : { createSha256 };
 
   const inputs = await retry.call(() => client.pullAppInputs({ token }, { signal }), signal);
-  const { messageObjectTrees } = await retry.call(
+  const { messagesList, messageObjectTrees } = await retry.call(
     () => client.pullMessage({ token }, { signal }),
     signal,
   );
@@ -79,10 +80,22 @@ async function exchange(
     random,
     ...hashing,
   });
-  const message = await objects.pull(onlyTree(messageObjectTrees), { signal });
-  await objects.confirm(message.metadata.messageId, signal);
-
-  const { reply, context } = await answerMessage(message, inputs, loadApp, lifetime, onLog);
+  const tree = onlyTree(messageObjectTrees);
+  let answer: Answer;
+  try {
+    const message = await objects.pull(tree, { signal });
+    await objects.confirm(message.metadata.messageId, signal);
+    answer = await answerMessage(message, inputs, loadApp, lifetime, onLog);
+  } catch (error) {
+    if (!(error instanceof InflateError)) {
+      throw error;
+    }
+    for (const line of linesOfThrown("The message cannot be read", error)) {
+      onLog?.(line);
+    }
+    answer = refuseMessage(messagesList[0]?.metadata, tree.objectId, error.message, inputs);
+  }
+  const { reply, context } = answer;
 
   const deflated = deflate(reply, hashing);
   const announcement = {
@@ -99,7 +112,7 @@ async function exchange(
 
   return {
     kind: "replied",
-    messageId: message.metadata.messageId,
+    messageId: tree.objectId,
     errorCode: reply.hasError() ? reply.error.code : undefined,
   };
 }

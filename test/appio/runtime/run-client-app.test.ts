@@ -338,6 +338,34 @@ test("a server that holds the content of another object is not believed", async 
   expect(served.rpcs()).not.toContain("ConfirmMessageReceived");
 });
 
+test("objects that make no message: an error reply of code 3, and the context as it came", async () => {
+  const dict = deflate(new RecordDict());
+  const [[, objectContent] = ["", new Uint8Array()]] = contentsOf(dict);
+  const served = serveInstruction({
+    pullMessage: () => ({
+      messagesList: [served.instruction.proto],
+      messageObjectTrees: [treeOf(dict)],
+    }),
+    pullObject: () => ({ objectFound: true, objectAvailable: true, objectContent }),
+  });
+  const lines: string[] = [];
+  const { outcome } = run(served, echo, { onLog: (line) => lines.push(line) });
+  expect(await outcome).toEqual({
+    kind: "replied",
+    exitCode: 0,
+    messageId: dict.id,
+    errorCode: 3,
+  });
+  const reply = pushedReply(served);
+  expect(reply.metadata).toMatchObject({ replyToMessageId: dict.id, srcNodeId: nodeId });
+  expect(reply.error.reason).toBe(
+    "The message cannot be read: Expected an object of type Message, but got RecordDict.",
+  );
+  expect(pushedCalls(served)).toBe(1n);
+  expect(lines[0]).toContain("The message cannot be read");
+  expect(served.rpcs()).not.toContain("ConfirmMessageReceived");
+});
+
 test("an unavailable node is asked again", async () => {
   const codes = [Code.Unavailable];
   const served = serveInstruction({
