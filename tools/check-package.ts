@@ -11,7 +11,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, globSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -174,7 +174,22 @@ async function checkTarball(): Promise<void> {
   }
 }
 
+/** The export paths of the installed package, but for those with a `*` and its package.json. */
+function exportPaths(): readonly string[] {
+  const file = join(consumer.directory, "node_modules/countersign/package.json");
+  const manifest: { readonly exports: object } = JSON.parse(readFileSync(file, "utf8"));
+  return Object.keys(manifest.exports)
+    .filter((path) => !path.includes("*") && !path.endsWith(".json"))
+    .map((path) => `countersign${path.slice(1)}`);
+}
+
 async function checkCompilers(): Promise<void> {
+  await check("the project imports every export path", () => {
+    const source = readFileSync(join(consumer.directory, "everything.ts"), "utf8");
+    const missing = exportPaths().filter((path) => !source.includes(`from "${path}"`));
+    expectEqual(missing.join(), "");
+    return `${exportPaths().length}, besides ./gen/*`;
+  });
   for (const compiler of compilers) {
     for (const resolution of ["node16", "nodenext", "bundler"] as const) {
       const means = `TypeScript ${versionOf(compiler)}, ${resolution}`;
