@@ -3,7 +3,8 @@
  * guard, and what must hold all the same.
  */
 
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
+import { request } from "node:http";
 import { inspect } from "node:util";
 import {
   Code,
@@ -35,6 +36,7 @@ import {
 import { serve } from "countersign/serve";
 import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { rawHeadersKey } from "../../src/guard/verdict.ts";
 import { listen, session, sessionPolicy } from "../client/mailbox.ts";
 import { mailboxService, verifySession } from "./mailbox-service.ts";
 
@@ -161,6 +163,76 @@ it("an adapter that shares context values does not mix up its callers", async ()
   } finally {
     await server.close();
   }
+});
+
+it("a call is refused when the verdict in its context values has become another's", async () => {
+  const { mailbox, handled } = mailboxService();
+  const verified: string[] = [];
+  const events: DecisionEvent[] = [];
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: {
+      session: (token) => {
+        verified.push(token);
+        return verifySession(token);
+      },
+    },
+    onDecision: (event) => events.push(event),
+  });
+  const shared = createContextValues();
+  const server = await listen(
+    "1.1",
+    connectNodeAdapter({ routes: guard.routes, contextValues: () => shared }),
+  );
+  try {
+    // The first call's gate has run, and its body is still to come, when the second's runs.
+    const slow = request(`${server.url}/countersign.example.v1.Mailbox/SendLetter`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "mailbox-session": "other" },
+    });
+    const answer = once(slow, "response");
+    slow.flushHeaders();
+    await expect.poll(() => verified).toEqual(["other"]);
+    const transport = transportTo(createConnectTransport, {
+      baseUrl: server.url,
+      httpVersion: "1.1",
+    });
+    const right = { session: parseToken("right") };
+    await createAuthenticatedClient(sessionPolicy, transport, right).sendLetter({});
+    slow.end("{}");
+    const [{ statusCode }] = await answer;
+    expect(statusCode).toBe(401);
+    expect(handled).toEqual([{ rpc: "sendLetter", mailboxId: 7n }]);
+    expect(events.map(({ reason }) => reason)).toEqual(["the verdict is another call's"]);
+  } finally {
+    await server.close();
+  }
+});
+
+it("a stream that is over is not verified any more", async () => {
+  const asked = new Map<string, number>();
+  const { mailbox } = mailboxService();
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: {
+      session: (token) => {
+        asked.set(token, (asked.get(token) ?? 0) + 1);
+        return verifySession(token);
+      },
+    },
+    recheckStreamMs: 5,
+  });
+  const lasting = inThisProcess(guard, "other").watchLetters({})[Symbol.asyncIterator]();
+  await lasting.next();
+  const short = inThisProcess(guard, "right").watchLetters({ limit: 1 });
+  for await (const _ of short) {
+    // Only its end is waited for.
+  }
+  const askedAtEnd = asked.get("right");
+  const until = (asked.get("other") ?? 0) + 10;
+  await expect.poll(() => asked.get("other")).toBeGreaterThan(until);
+  expect(asked.get("right")).toBe(askedAtEnd);
+  await lasting.return?.();
 });
 
 describe("a stream that is refused later on", () => {
@@ -320,7 +392,13 @@ it.each<[string, (secret: string) => unknown]>([
   expect(inspect(events, { depth: null, showHidden: true })).not.toContain("s3cret-token");
 });
 
-it("a handler's context shows the secret nowhere", async () => {
+it.each([
+  ["gRPC", (baseUrl: string) => transportTo(createGrpcTransport, { baseUrl })],
+  [
+    "Connect",
+    (baseUrl: string) => transportTo(createConnectTransport, { baseUrl, httpVersion: "2" }),
+  ],
+] as const)("a handler's context shows the secret nowhere: %s", async (_protocol, connect) => {
   const contexts: HandlerContext[] = [];
   const mailbox = service(sessionPolicy, {
     ...six,
@@ -336,11 +414,19 @@ it("a handler's context shows the secret nowhere", async () => {
     port: 0,
   });
   try {
-    const transport = transportTo(createGrpcTransport, { baseUrl: server.url });
     const token = parseToken("s3cret-token");
-    await createAuthenticatedClient(sessionPolicy, transport, { session: token }).countLetters({});
+    await createAuthenticatedClient(sessionPolicy, connect(server.url), {
+      session: token,
+    }).countLetters({});
     expect(contexts).toHaveLength(1);
-    expect(inspect(contexts, { depth: null, showHidden: true })).not.toContain("s3cret-token");
+    for (const context of contexts) {
+      // With hidden properties Headers shows its insides, and not its entries.
+      for (const showHidden of [false, true]) {
+        expect(inspect(context, { depth: null, showHidden })).not.toContain("s3cret-token");
+      }
+      expect([...context.requestHeader].flat()).not.toContain("s3cret-token");
+      expect(context.values.get(rawHeadersKey)).toBeUndefined();
+    }
   } finally {
     await server.close();
   }
@@ -410,8 +496,9 @@ it("refuses a bound field that is named as in the .proto file", () => {
   );
 });
 
-it("leaves no listener on a call's signal when a stream is over", async () => {
+it("leaves no listeners on a call's signal, while a stream lasts and when it is over", async () => {
   const signals: AbortSignal[] = [];
+  const meanwhile: number[] = [];
   const mailbox = service(sessionPolicy, {
     ...six,
     async importLetters(requests, { signal }) {
@@ -419,6 +506,7 @@ it("leaves no listener on a call's signal when a stream is over", async () => {
       let count = 0;
       for await (const _ of requests) {
         count++;
+        meanwhile.push(getEventListeners(signal, "abort").length);
       }
       return { count };
     },
@@ -430,5 +518,6 @@ it("leaves no listener on a call's signal when a stream is over", async () => {
     }
   }
   expect((await inThisProcess(guard).importLetters(many())).count).toBe(100);
+  expect(Math.max(...meanwhile)).toBeLessThan(5);
   expect(signals.map((signal) => getEventListeners(signal, "abort").length)).toEqual([0]);
 });
