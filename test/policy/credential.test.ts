@@ -64,6 +64,11 @@ describe("credential", () => {
       'credential "c": "credential" names what was proved and cannot be a claim',
     ],
     [
+      "a claim that would be no property",
+      () => credential("c", { header: "a", claims: { ["__proto__"]: "string" } }),
+      'credential "c": "__proto__" cannot be a claim',
+    ],
+    [
       "a field bound twice",
       () =>
         credential("c", {

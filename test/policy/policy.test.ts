@@ -26,15 +26,18 @@ function oneFieldService(field: {
   type: FieldDescriptorProto_Type;
   typeName?: string;
   rpc?: string;
+  hasExtensions?: boolean;
 }): DescService {
   const file = create(FileDescriptorProtoSchema, {
     name: "one.proto",
     package: "one",
-    syntax: "proto3",
+    // Only proto2 and editions have extensions.
+    syntax: field.hasExtensions === true ? "proto2" : "proto3",
     dependency: ["google/protobuf/any.proto"],
     messageType: [
       {
         name: "Request",
+        extensionRange: field.hasExtensions === true ? [{ start: 100, end: 200 }] : [],
         field: [
           {
             name: field.name,
@@ -164,6 +167,20 @@ describe("definePolicy", () => {
     const reasons = { reachesAny: "a test", lacksField: "a test" };
     expect(smuggle(service, { call: requires(session, reasons) })).not.toThrow();
     expect(smuggle(service, { call: open })).not.toThrow();
+  });
+
+  it("wants a reason from a protected RPC whose request has extensions", () => {
+    const service = oneFieldService({
+      name: "a",
+      type: FieldDescriptorProto_Type.STRING,
+      hasExtensions: true,
+    });
+    const lacksField = "a test";
+    expect(smuggle(service, { call: requires(session, { lacksField }) })).toThrow(
+      'the request of call reaches a google.protobuf.Any through one.Request, in which claims cannot be found: give the rule a "reachesAny" reason',
+    );
+    const reasons = { lacksField, reachesAny: "a test" };
+    expect(smuggle(service, { call: requires(session, reasons) })).not.toThrow();
   });
 
   it.each([
