@@ -1,11 +1,5 @@
-import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { access, readFile, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
+import { flowerEnvironment, python } from "./flower-environment.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -14,49 +8,17 @@ declare module "vitest" {
   }
 }
 
-const run = promisify(execFile);
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "countersign-interop");
-const requirements = fileURLToPath(new URL("requirements.txt", import.meta.url));
-
 /**
- * Makes a virtual environment with the pinned Flower, once for each list of requirements and
- * Python. It lives in the user's cache, so that a fresh `npm ci` does not cost a fresh one.
+ * Installs Flower for the tests, which are skipped aloud without Python.
  *
  * @throws Error in CI where there is no Python: there the tests are never skipped
  */
 export default async function installFlower(project: TestProject): Promise<void> {
-  const python = process.env.PYTHON ?? "python3";
-  const version = await run(python, ["--version"]).then(
-    ({ stdout }) => stdout.trim(),
-    () => undefined,
-  );
-  if (version === undefined) {
+  const commands = await flowerEnvironment();
+  if (commands === undefined) {
     const text = `There is no ${python}: nothing was tested against the real Flower.`;
     if (process.env.CI !== undefined) throw new Error(text);
     process.stderr.write(`\nSKIPPED: ${text}\n\n`);
-    project.provide("flowerCommands", undefined);
-    return;
-  }
-  const list = await readFile(requirements);
-  const id = createHash("sha256").update(version).update(list).digest("hex").slice(0, 16);
-  const environment = join(cache, id);
-  const commands = join(environment, "bin");
-  const marker = join(environment, "complete");
-  if (!(await isThere(marker))) {
-    process.stderr.write(`Installing Flower for ${version} into ${environment}\n`);
-    await rm(environment, { recursive: true, force: true });
-    await run(python, ["-m", "venv", environment]);
-    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    await run(join(commands, "python"), [...pip, "--requirement", requirements]);
-    // Last, so that an installation that was interrupted is made anew.
-    await writeFile(marker, `${version}\n`);
   }
   project.provide("flowerCommands", commands);
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,0 +1,28 @@
+import { unimplemented } from "../../src/guard/service.ts";
+import { nodes } from "./answers.ts";
+
+/** The two RPCs that are measured; the object that comes is dropped. */
+export const measuredHandlers = {
+  getNodes: () => nodes(),
+  pushObject: ({ objectContent }: { readonly objectContent: Uint8Array }) => ({
+    stored: objectContent.length > 0,
+  }),
+};
+
+/** All of ServerAppIo, as `service` takes it. */
+export const serverAppIoHandlers = {
+  ...measuredHandlers,
+  listAppsToLaunch: unimplemented,
+  requestToken: unimplemented,
+  getRun: unimplemented,
+  sendAppHeartbeat: unimplemented,
+  pullAppInputs: unimplemented,
+  pushAppOutputs: unimplemented,
+  pullObject: unimplemented,
+  confirmMessageReceived: unimplemented,
+  updateRunStatus: unimplemented,
+  pushLogs: unimplemented,
+  getFederationOptions: unimplemented,
+  pushMessages: unimplemented,
+  pullMessages: unimplemented,
+};
