@@ -19,17 +19,27 @@ const cancelledStream = /^http\/2 stream closed with error code CANCEL\b/;
  * clients try again. To connect-node it looks as if the call had been aborted or
  * cancelled, by whomever. A call that its own caller cancelled stays so.
  */
-export const lostConnectionIsUnavailable: Interceptor = (next) => async (request) => {
+export const lostConnectionIsUnavailable: Interceptor = (next) => (request) =>
+  callUnlessLost(() => next(request), request.signal);
+
+/**
+ * Makes a call, and fails with Unavailable when its connection is lost: for calls
+ * over a transport that somebody else has made, without the interceptor. Harmless
+ * over one that has it.
+ *
+ * @param signal what cancels the call
+ */
+export async function callUnlessLost<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
-    return await next(request);
+    return await call();
   } catch (reason) {
-    if (!request.signal.aborted && isLostConnection(reason)) {
+    if (!signal.aborted && isLostConnection(reason)) {
       const text = `The connection was lost: ${ConnectError.from(reason).rawMessage}`;
       throw new ConnectError(text, Code.Unavailable, undefined, undefined, reason);
     }
     throw reason;
   }
-};
+}
 
 function isLostConnection(reason: unknown): boolean {
   const error = ConnectError.from(reason);

@@ -2,13 +2,19 @@ import { once } from "node:events";
 import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
+import { generatePrivateKey } from "../../src/appio/credentials/private-key.ts";
 import { type GrpcConnection, openGrpc } from "../../src/appio/grpc-connection.ts";
+import { connectToLaunches } from "../../src/appio/launch/launch-client.ts";
+import { connectToFleet } from "../../src/appio/supernode/fleet-link.ts";
+import { transportTo } from "../../src/client/located-transport.ts";
 
 let server: Http2Server;
 let connection: GrpcConnection;
 let socket: Socket | undefined;
+let baseUrl: string;
 
 /** A server that never answers, as far as gRPC is concerned. */
 beforeEach(async () => {
@@ -21,7 +27,8 @@ beforeEach(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  connection = openGrpc(`http://127.0.0.1:${port}`);
+  baseUrl = `http://127.0.0.1:${port}`;
+  connection = openGrpc(baseUrl);
 });
 afterEach(() => {
   connection.close();
@@ -79,5 +86,45 @@ describe("a call", () => {
   it("stays cancelled when its own caller cancelled it", async () => {
     const cancelling = new AbortController();
     expect(await failureOf(() => cancelling.abort(), cancelling.signal)).toBe("Canceled");
+  });
+});
+
+describe("over a transport that its user has made", () => {
+  /** Cuts off its first answer, and gives an empty one from then on. */
+  function cutOffOnce() {
+    const calls: string[] = [];
+    server.on("stream", (stream, headers) => {
+      stream.on("error", () => {});
+      calls.push(`${headers[":path"]}`);
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc" },
+        { waitForTrailers: true },
+      );
+      if (calls.length === 1) {
+        stream.write(Buffer.from([0, 0, 0, 0, 9]), () => socket?.destroy());
+        return;
+      }
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.end(Buffer.from([0, 0, 0, 0, 0]));
+    });
+    return { calls, transport: transportTo(createGrpcTransport, { baseUrl }) };
+  }
+  const { signal } = new AbortController();
+  const retry = { sleep: async () => {} };
+
+  it("a SuperNode makes a call again whose connection was lost", async () => {
+    const { calls, transport } = cutOffOnce();
+    const privateKey = await generatePrivateKey();
+    const fleet = connectToFleet({ fleet: transport, privateKey, now: Date.now, signal, retry });
+    const { run } = await fleet.call((options) => fleet.client.getRun({ runId: 1n }, options));
+    expect(run).toBeUndefined();
+    expect(calls).toEqual(["/flwr.proto.Fleet/GetRun", "/flwr.proto.Fleet/GetRun"]);
+  });
+
+  it("a SuperExec makes a call again whose connection was lost", async () => {
+    const { calls, transport } = cutOffOnce();
+    const launches = connectToLaunches({ appIo: baseUrl, transport, retry }, "serverapp", signal);
+    expect(await launches.list()).toEqual([]);
+    expect(calls).toHaveLength(2);
   });
 });

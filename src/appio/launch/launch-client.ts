@@ -11,6 +11,7 @@ import { createPartialClient } from "../../client/partial-client.ts";
 import { parseToken, type Token } from "../../policy/token.ts";
 import { signAsSuperExec } from "../credentials/super-exec-signer.ts";
 import { openGrpc } from "../grpc-connection.ts";
+import { callUnlessLost } from "../lost-connection.ts";
 import {
   clientAppIoPolicy,
   serverAppIoPolicy,
@@ -69,7 +70,8 @@ export function connectToLaunches(
 ): LaunchClient {
   const address = childAddress(service.appIo);
   const retry = createRetry(service.retry);
-  const call = <T>(attempt: () => Promise<T>) => retry.call(attempt, signal);
+  const call = <T>(attempt: () => Promise<T>) =>
+    retry.call(() => callUnlessLost(attempt, signal), signal);
   const { transport, close } =
     service.transport === undefined
       ? openGrpc(address)

@@ -7,6 +7,7 @@ import {
 import type { LocatedTransport } from "../../client/located-transport.ts";
 import { signAsSuperNode } from "../credentials/super-node-signer.ts";
 import { type GrpcConnection, openGrpc } from "../grpc-connection.ts";
+import { callUnlessLost } from "../lost-connection.ts";
 import { fleetPolicy } from "../policy.ts";
 import { createRetry, type RetryOptions } from "../runtime/retry.ts";
 
@@ -64,7 +65,7 @@ export function connectToFleet(options: FleetLinkOptions): FleetLink {
   );
   return {
     client,
-    call: (attempt) => retry.call(() => attempt({ signal }), signal),
+    call: (attempt) => retry.call(() => callUnlessLost(() => attempt({ signal }), signal), signal),
     lastCall: (attempt) => attempt({ timeoutMs: lastCallTimeoutMs }),
     close,
   };
