@@ -10,8 +10,8 @@ if command -v initdb postgres >/dev/null || compgen -G "/usr/lib/postgresql/*/bi
   exit
 fi
 
-as_root=()
-((EUID == 0)) || as_root=(sudo --non-interactive)
-export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get update
-"${as_root[@]}" apt-get install --yes --no-install-recommends postgresql
+# Through env: sudo does not hand on what is exported.
+apt_get=(env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=120)
+((EUID == 0)) || apt_get=(sudo --non-interactive "${apt_get[@]}")
+"${apt_get[@]}" update
+"${apt_get[@]}" install --yes --no-install-recommends postgresql
