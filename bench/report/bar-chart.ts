@@ -2,7 +2,7 @@ import type { WorkloadResult } from "../results.ts";
 import { figure } from "./markdown.ts";
 
 const width = 900;
-const labelWidth = 310;
+const labelWidth = 350;
 const valueWidth = 90;
 const rowHeight = 26;
 const titleHeight = 44;
