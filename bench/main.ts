@@ -78,9 +78,10 @@ async function writeDocs(report: string, plot: string): Promise<void> {
   const text = await readFile(page, "utf8");
   const marks = /(<!-- bench: npm run bench -->\n).*?(<!-- bench end -->\n)/s;
   if (!marks.test(text)) throw new Error("docs/performance.md has no place for the results");
+  const shown = `![The same as bars](performance.svg)\n\n${report}`;
   await writeFile(
     page,
-    text.replace(marks, (_, open, close) => `${open}\n${report}\n\n${close}`),
+    text.replace(marks, (_, open, close) => `${open}\n${shown}\n\n${close}`),
   );
   await writeFile(new URL("../docs/performance.svg", import.meta.url), plot);
 }
