@@ -9,6 +9,7 @@ import { createEnforcer } from "./enforce.ts";
 import { type AnyVerifier, Gate, type GatedCall, type Verifiable } from "./gate.ts";
 import { registerRoutes } from "./routes.ts";
 import { type AnyService, checkedSize, type Service } from "./service.ts";
+import { createUnaryRoutes, type UnaryRoute } from "./unary-route.ts";
 
 /** Every credential that some of the services requires, as a union. */
 export type CredentialOfServices<S extends readonly AnyService[]> = S[number] extends infer One
@@ -96,6 +97,14 @@ export interface Guard {
   counters(): readonly DecisionCount[];
 }
 
+/** A guard for a listener of ours. */
+export interface ServedGuard extends Guard {
+  /** The largest request message of an RPC, in bytes. */
+  readMaxBytesOf(method: DescMethod): number;
+  /** Makes the routes of the unary RPCs, for calls that do not pass through connect's handlers. */
+  unaryRoutes(): readonly UnaryRoute[];
+}
+
 /**
  * Creates a guard for services.
  *
@@ -106,7 +115,12 @@ export interface Guard {
 export function createGuard<const S extends readonly AnyService[]>(
   options: GuardOptions<S>,
 ): Guard {
-  return guardOf(options.services, options.verifiers, options);
+  const {
+    unaryRoutes: _,
+    readMaxBytesOf: __,
+    ...guard
+  } = guardOf(options.services, options.verifiers, options);
+  return Object.freeze(guard);
 }
 
 /** {@link createGuard} for callers that carry the types themselves, such as `serve`. */
@@ -114,7 +128,7 @@ export function guardOf(
   services: readonly AnyService[],
   verifiers: object,
   settings: GuardSettings,
-): Guard {
+): ServedGuard {
   for (const option of ["now", "onDecision"] as const) {
     if (settings[option] !== undefined && typeof settings[option] !== "function") {
       throw new TypeError(`"${option}" must be a function`);
@@ -133,26 +147,32 @@ export function guardOf(
     verifyTimeoutMs: milliseconds(settings, "verifyTimeoutMs", 5_000, 60_000),
     now,
   });
-  const enforcer = createEnforcer({
+  const enforcement = {
     gate,
     decisions,
     now,
     recheckBodyMs: milliseconds(settings, "recheckBodyMs", 1_000, 1_000),
     recheckStreamMs: milliseconds(settings, "recheckStreamMs", 5_000, 5_000),
-  });
+  };
+  const interceptors = settings.interceptors ?? [];
   const openBytes = checkedSize('"openReadMaxBytes"', settings.openReadMaxBytes ?? 64 * 1024);
   const protectedBytes = checkedSize('"readMaxBytes"', settings.readMaxBytes ?? 4 * 1024 * 1024);
   const isOpen = (method: DescMethod) => policies.get(method)?.ruleOf(method)?.kind === "open";
+  const sizes = new Map(services.flatMap((service) => [...service.readMaxBytes]));
+  const readMaxBytesOf = (method: DescMethod) =>
+    sizes.get(method) ?? (isOpen(method) ? openBytes : protectedBytes);
   return Object.freeze({
     routes: (router: ConnectRouter) =>
       registerRoutes(router, {
         services,
         gate,
         decisions,
-        interceptors: [enforcer, ...(settings.interceptors ?? [])],
-        readMaxBytesOf: (service, method) =>
-          service.readMaxBytes.get(method) ?? (isOpen(method) ? openBytes : protectedBytes),
+        interceptors: [createEnforcer(enforcement), ...interceptors],
+        readMaxBytesOf,
       }),
+    readMaxBytesOf,
+    unaryRoutes: () =>
+      createUnaryRoutes({ ...enforcement, services, interceptors, readMaxBytesOf }),
     methods: Object.freeze([...policies.keys()]),
     isOpen,
     admit: async (method: DescMethod, headers: HeaderSource, call: GatedCall) => {

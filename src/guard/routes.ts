@@ -18,7 +18,7 @@ import {
   isUnimplemented,
   type Unimplemented,
 } from "./service.ts";
-import { rawHeadersKey, verdictKey } from "./verdict.ts";
+import { rawHeadersKey, type Verdict, verdictKey } from "./verdict.ts";
 
 /** What registering the RPCs needs. */
 export interface RoutesOptions {
@@ -26,7 +26,7 @@ export interface RoutesOptions {
   readonly gate: Gate;
   readonly decisions: DecisionLog;
   readonly interceptors: readonly Interceptor[];
-  readonly readMaxBytesOf: (service: AnyService, method: DescMethod) => number;
+  readonly readMaxBytesOf: (method: DescMethod) => number;
 }
 
 /**
@@ -44,7 +44,7 @@ export function registerRoutes(router: ConnectRouter, options: RoutesOptions): v
       router.rpc(method, wrap(method, handler, options.decisions), {
         requestGate: (context) => runGate(method, context, service, options.gate),
         interceptors: [...options.interceptors],
-        readMaxBytes: options.readMaxBytesOf(service, method),
+        readMaxBytes: options.readMaxBytesOf(method),
       });
     }
   }
@@ -81,32 +81,52 @@ async function runGate(
  * Wraps a handler so that it runs only after the gate has admitted exactly this
  * RPC and the binding has run, whatever registered it and wherever.
  */
-function wrap(
-  method: DescMethod,
+export function wrap<M extends DescMethod>(
+  method: M,
   handler: AnyHandler | Unimplemented,
   decisions: DecisionLog,
-): MethodImpl<DescMethod> {
+): MethodImpl<M> {
   const call = (request: unknown, context: HandlerContext): unknown => {
     const verdict = verdictOf(context.values.get(verdictKey), method, { decisions });
-    if (!verdict.isBound) {
-      decisions.refuse(method, undefined, "the guard's interceptor has not run");
-      throw authenticationFailed();
-    }
-    decisions.allow(method);
-    if (isUnimplemented(handler)) {
-      throw new ConnectError(
-        `${method.parent.typeName}.${method.name} is not implemented`,
-        Code.Unimplemented,
-      );
-    }
     const { proof } = verdict;
-    return invoke(
+    return callHandler(
       handler,
+      verdict,
       request,
       proof === undefined ? context : { ...context, caller: proof.caller },
+      decisions,
     );
   };
   return implementationOf(method, call);
+}
+
+/**
+ * Calls a handler, if the verdict's binding has run. The last thing that stands
+ * between a call and its handler, on every path.
+ *
+ * @throws ConnectError, the one refusal, if it has not; and Unimplemented where
+ * there is no handler.
+ */
+export function callHandler(
+  handler: AnyHandler | Unimplemented,
+  verdict: Verdict,
+  request: unknown,
+  context: HandlerContext & { readonly caller?: object },
+  decisions: DecisionLog,
+): unknown {
+  const { method } = verdict;
+  if (!verdict.isBound) {
+    decisions.refuse(method, undefined, "the guard's interceptor has not run");
+    throw authenticationFailed();
+  }
+  decisions.allow(method);
+  if (isUnimplemented(handler)) {
+    throw new ConnectError(
+      `${method.parent.typeName}.${method.name} is not implemented`,
+      Code.Unimplemented,
+    );
+  }
+  return invoke(handler, request, context);
 }
 
 /**
@@ -122,10 +142,10 @@ function invoke(
   return handler(request as never, context as never);
 }
 
-function implementationOf(
-  method: DescMethod,
+function implementationOf<M extends DescMethod>(
+  method: M,
   call: (request: unknown, context: HandlerContext) => unknown,
-): MethodImpl<DescMethod> {
+): MethodImpl<M> {
   const isStream =
     method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
   const implementation = isStream
@@ -133,5 +153,5 @@ function implementationOf(
         yield* call(request, context) as AsyncIterable<never>;
       }
     : async (request: unknown, context: HandlerContext) => call(request, context);
-  return implementation as MethodImpl<DescMethod>;
+  return implementation as MethodImpl<M>;
 }

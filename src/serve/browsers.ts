@@ -65,14 +65,14 @@ export function createBrowserGate(
     kind: "answer",
     response: { status: 403, header: joinHeaders(varies) },
   };
+  // One object for all of them, so that what is made of it can be remembered.
+  const passed: BrowserVerdict = { kind: "pass", headers: varies };
   const isListedHost = ({ host, hostname }: RequestHead) => hosts.has(host) || hosts.has(hostname);
 
   return (exchange, head) => {
     const origin = pageOrigin(exchange, head);
     if (origin === undefined) {
-      return looksRebound(exchange, head) && !isListedHost(head)
-        ? refused
-        : { kind: "pass", headers: varies };
+      return looksRebound(exchange, head) && !isListedHost(head) ? refused : passed;
     }
     if (!origins.has(origin) || !isListedHost(head)) {
       return refused;
@@ -120,8 +120,8 @@ function looksRebound(exchange: Exchange, { hostname }: RequestHead): boolean {
   );
 }
 
-function valuesOf(exchange: Exchange, name: string): string[] {
-  return exchange.rawHeaders.filter(([key]) => key === name).map(([, value]) => value);
+function valuesOf(exchange: Exchange, name: string): readonly string[] {
+  return exchange.headers.values(name);
 }
 
 function checkedOrigin(origin: string): string {

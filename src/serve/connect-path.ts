@@ -1,44 +1,38 @@
-import type { ConnectError } from "@connectrpc/connect";
-import { createContextValues } from "@connectrpc/connect";
+import { type ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { rawHeadersKey } from "../guard/verdict.ts";
+import type { Call } from "./call.ts";
 import { decoyErrorKey } from "./decoy.ts";
-import type { BodyLimit, Exchange } from "./exchange.ts";
 import { connectionKey } from "./health.ts";
 import { joinHeaders } from "./join-headers.ts";
-import type { RequestHead } from "./request-head.ts";
 
-/** One call on its way to a handler. */
-export interface Call {
-  readonly exchange: Exchange;
-  readonly head: RequestHead;
-  /** The request's headers, repeated ones joined. */
-  readonly headers: Headers;
-  /** Headers that the answer carries, whoever gives it. */
-  readonly answerHeaders: readonly (readonly [string, string])[];
+/** What differs from call to call through connect's handlers. */
+export interface ConnectPathOptions {
+  /** The request's body. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** What the handler refuses with, if it is a decoy. */
+  readonly decoyError?: ConnectError | undefined;
 }
 
 /**
  * Answers a call through one of connect's handlers, which does everything that
  * its protocol asks for.
- *
- * @param decoyError - what the handler refuses with, if it is a decoy.
  */
 export async function callThroughConnect(
   handler: UniversalHandler,
-  { exchange, head, headers, answerHeaders }: Call,
-  bodyLimit: BodyLimit | undefined,
-  decoyError?: ConnectError,
+  { exchange, head, answerHeaders }: Call,
+  { body, decoyError }: ConnectPathOptions,
 ): Promise<void> {
+  const rawHeaders = exchange.headers.pairs();
   const response = await handler({
     httpVersion: exchange.httpVersion,
     method: exchange.method,
     url: head.url,
-    header: headers,
-    body: exchange.body(bodyLimit),
+    header: joinHeaders(rawHeaders),
+    body,
     signal: exchange.signal,
     contextValues: createContextValues()
-      .set(rawHeadersKey, exchange.rawHeaders)
+      .set(rawHeadersKey, rawHeaders)
       .set(connectionKey, exchange.connection)
       .set(decoyErrorKey, decoyError),
   });

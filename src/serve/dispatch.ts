@@ -1,25 +1,35 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import { rawHeadersSource } from "../guard/decide.ts";
-import type { Guard } from "../guard/guard.ts";
+import type { HeaderSource } from "../guard/decide.ts";
+import type { ServedGuard } from "../guard/guard.ts";
 import type { BrowserGate } from "./browsers.ts";
-import { type Call, callThroughConnect } from "./connect-path.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import type { Call } from "./call.ts";
+import { callThroughConnect } from "./connect-path.ts";
 import { type Decoys, unavailable } from "./decoy.ts";
 import type { BodyLimit, Exchange } from "./exchange.ts";
 import { joinHeaders } from "./join-headers.ts";
 import type { ResolvedLimits } from "./limits.ts";
-import { parseHead } from "./request-head.ts";
-import { isServable, type RequestShape, shapeOf } from "./request-shape.ts";
+import { createMediaTypeReader, type MediaType } from "./media-type.ts";
+import { announcedBytes, messageTooLarge } from "./message-size.ts";
+import { meterBody } from "./metered-body.ts";
+import type { HeadReader } from "./request-head.ts";
+import { isServable, shapeOf } from "./request-shape.ts";
+import type { UnaryPath } from "./unary-path.ts";
 
 /** What a dispatcher needs. */
 export interface DispatchOptions {
-  readonly guard: Guard;
+  readonly guard: ServedGuard;
   /** The handlers of every RPC that is served. */
   readonly handlers: readonly UniversalHandler[];
+  /** The lean paths of those RPCs that have one. */
+  readonly unaryPaths: ReadonlyMap<DescMethod, UnaryPath>;
+  readonly readHead: HeadReader;
   readonly decoys: Decoys;
   readonly browserGate: BrowserGate;
   readonly limits: ResolvedLimits;
+  readonly budget: ByteBudget;
   /** RPCs that are answered under load and during a shutdown. */
   readonly alwaysServed: ReadonlySet<DescMethod>;
 }
@@ -36,14 +46,16 @@ export interface Dispatcher {
 
 /** Makes the dispatcher, which decides what answers a request. */
 export function createDispatcher(options: DispatchOptions): Dispatcher {
-  const { guard, limits } = options;
+  const { guard, limits, readHead } = options;
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
+  const readMediaType = createMediaTypeReader();
   let isDraining = false;
-  const openCalls = new Map<Call, RequestShape>();
+  const openCalls = new Set<Call>();
   const uncounted = new Set<Call>();
 
-  async function dispatch(exchange: Exchange): Promise<void> {
-    const head = parseHead(exchange, limits.maxHeaderCount);
+  /** Answers what is well-formed; returns what is to be waited for, if anything is. */
+  function dispatch(exchange: Exchange): Promise<void> | undefined {
+    const head = readHead(exchange);
     if (typeof head === "number") {
       return exchange.answer({ status: head });
     }
@@ -51,22 +63,28 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     if (verdict.kind === "answer") {
       return exchange.answer(verdict.response);
     }
-    const headers = joinHeaders(exchange.rawHeaders);
-    const shape = shapeOf(exchange.method, headers.get("content-type"), exchange.target);
+    const { shape, codec } = mediaTypeOf(exchange);
     if (typeof shape === "number") {
       return exchange.answer({ status: shape, header: joinHeaders(verdict.headers) });
     }
-    const call: Call = { exchange, head, headers, answerHeaders: verdict.headers };
-    openCalls.set(call, shape);
+    const call: Call = { exchange, head, shape, answerHeaders: verdict.headers };
+    openCalls.add(call);
     exchange.onClose(() => {
       openCalls.delete(call);
       uncounted.delete(call);
     });
-    return answerCall(call, shape);
+    return answerCall(call, codec);
+  }
+
+  function mediaTypeOf({ method, headers, target }: Exchange): MediaType {
+    const contentType = headers.get("content-type");
+    return method === "POST"
+      ? readMediaType(contentType)
+      : { shape: shapeOf(method, contentType, target), codec: undefined };
   }
 
   /** Answers what is an RPC request, be it of an RPC that exists or not. */
-  async function answerCall(call: Call, shape: RequestShape): Promise<void> {
+  function answerCall(call: Call, codec: MediaType["codec"]): Promise<void> | undefined {
     const handler = handlers.get(call.head.path);
     const isAlwaysServed = handler !== undefined && options.alwaysServed.has(handler.method);
     if (isAlwaysServed) {
@@ -74,31 +92,72 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       uncounted.add(call);
     }
     if (isDraining && !isAlwaysServed) {
-      return refuse(call, shape, unavailable());
+      return refuse(call, unavailable());
     }
     if (handler === undefined) {
-      const { exchange, head } = call;
-      const headers = rawHeadersSource(exchange.rawHeaders);
-      return refuse(call, shape, await guard.refuseUnknown(head.path, headers, exchange));
+      return refuseUnknown(call);
     }
     const { method } = handler;
     const isShed =
       openCalls.size - uncounted.size > limits.maxConcurrentCalls &&
       !isAlwaysServed &&
       !limits.exemptFromShedding.has(method);
-    if (isShed || !isServable(method, shape, call.exchange.httpVersion !== "2.0")) {
-      // Neither answer may tell a caller whom the gate would refuse that there
-      // is such an RPC.
-      const refusal = await admission(call, method);
-      if (refusal !== undefined || isShed) {
-        return refuse(call, shape, refusal ?? unavailable());
-      }
+    if (isShed || !isServable(method, call.shape, call.exchange.httpVersion !== "2.0")) {
+      return answerAdmitted(call, handler, isShed);
     }
-    return callThroughConnect(handler, call, bodyLimitOf(method));
+    const isTaken = codec !== undefined && options.unaryPaths.get(method)?.(call, codec) === true;
+    return isTaken ? undefined : callHandler(call, handler);
   }
 
-  function refuse(call: Call, shape: RequestShape, error?: ConnectError): Promise<void> {
-    return callThroughConnect(options.decoys(shape), call, undefined, error);
+  function callHandler(call: Call, handler: UniversalHandler): Promise<void> {
+    const { method } = handler;
+    const { oversizeCode } = limits;
+    const readMaxBytes = guard.readMaxBytesOf(method);
+    const announced = oversizeCode === Code.ResourceExhausted ? 0 : announcedBytes(call);
+    if (announced > readMaxBytes) {
+      // connect would answer with its own code before it looks at the body.
+      const error = messageTooLarge(announced, readMaxBytes, oversizeCode);
+      return admission(call, method).then((refusal) => refuse(call, refusal ?? error));
+    }
+    const { exchange, shape } = call;
+    const body = meterBody({
+      exchange,
+      body: exchange.body(bodyLimitOf(method)),
+      shape,
+      isStream: isRequestStream(method),
+      readMaxBytes,
+      oversizeCode,
+      budget: options.budget,
+      waitMs: limits.bodyTimeoutMs,
+    });
+    return callThroughConnect(handler, call, { body });
+  }
+
+  /**
+   * Answers a call that gets no handler. Neither answer may tell a caller whom
+   * the gate would refuse that there is such an RPC.
+   */
+  async function answerAdmitted(
+    call: Call,
+    handler: UniversalHandler,
+    isShed: boolean,
+  ): Promise<void> {
+    const refusal = await admission(call, handler.method);
+    if (refusal !== undefined || isShed) {
+      return refuse(call, refusal ?? unavailable());
+    }
+    return callHandler(call, handler);
+  }
+
+  async function refuseUnknown(call: Call): Promise<void> {
+    const { exchange, head } = call;
+    const refusal = await guard.refuseUnknown(head.path, sourceOf(exchange), exchange);
+    return refuse(call, refusal);
+  }
+
+  function refuse(call: Call, error?: ConnectError): Promise<void> {
+    const body = call.exchange.body(undefined);
+    return callThroughConnect(options.decoys(call.shape), call, { body, decoyError: error });
   }
 
   async function admission(
@@ -106,7 +165,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     method: DescMethod,
   ): Promise<ConnectError | undefined> {
     try {
-      await guard.admit(method, rawHeadersSource(exchange.rawHeaders), exchange);
+      await guard.admit(method, sourceOf(exchange), exchange);
       return undefined;
     } catch (reason) {
       return ConnectError.from(reason);
@@ -114,24 +173,35 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   }
 
   function bodyLimitOf(method: DescMethod): BodyLimit | undefined {
-    const isStream =
-      method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
-    return isStream && !guard.isOpen(method)
+    return isRequestStream(method) && !guard.isOpen(method)
       ? undefined
       : { timeoutMs: limits.bodyTimeoutMs, isTotal: guard.isOpen(method) };
   }
 
+  const failed = (exchange: Exchange) => exchange.answer({ status: 500 });
   return {
     onExchange: (exchange) => {
-      dispatch(exchange).catch(() => exchange.answer({ status: 500 }));
+      try {
+        dispatch(exchange)?.catch(() => failed(exchange));
+      } catch {
+        failed(exchange);
+      }
     },
     drain: () => {
       isDraining = true;
     },
     abandon: () => {
-      for (const [call, shape] of openCalls) {
-        refuse(call, shape, unavailable()).catch(() => call.exchange.answer({ status: 500 }));
+      for (const call of openCalls) {
+        refuse(call, unavailable()).catch(() => failed(call.exchange));
       }
     },
   };
+}
+
+function isRequestStream({ methodKind }: DescMethod): boolean {
+  return methodKind === "client_streaming" || methodKind === "bidi_streaming";
+}
+
+function sourceOf({ headers }: Exchange): HeaderSource {
+  return (name) => headers.values(name);
 }

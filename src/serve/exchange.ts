@@ -1,7 +1,6 @@
+import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-
-/** Header fields as they arrived, in order, repeated ones repeated; names in lower case. */
-export type RawHeaders = readonly (readonly [name: string, value: string])[];
+import type { HeaderList } from "./header-list.ts";
 
 /** One HTTP request and the means to answer it, whatever the version of HTTP. */
 export interface Exchange {
@@ -17,8 +16,8 @@ export interface Exchange {
   readonly target: string;
   /** Every value that names the authority: of `:authority` and of `host`. */
   readonly authorities: readonly string[];
-  /** The header fields, without HTTP/2's pseudo headers. */
-  readonly rawHeaders: RawHeaders;
+  /** The header fields. */
+  readonly headers: HeaderList;
   /** Aborted with a ConnectError when the peer goes away before the answer is complete. */
   readonly signal: AbortSignal;
   /** Whether the exchange is over: answered completely, or its stream or connection gone. */
@@ -37,6 +36,33 @@ export interface Exchange {
    * does not reject. What remains of the request's body is then not read.
    */
   answer(response: UniversalServerResponse): Promise<void>;
+  /**
+   * Hands the body over as it arrives, without the promises of
+   * {@link Exchange.body}. May be called once, and not together with it.
+   */
+  receive(receiver: BodyReceiver): void;
+  /** Stops the body, or lets it go on. */
+  holdBody(isHeld: boolean): void;
+  /** Sends a whole answer at once. Never throws. What remains of the request's body is then not read. */
+  answerWhole(answer: WholeAnswer): void;
+}
+
+/** Takes a request's body as it arrives. */
+export interface BodyReceiver {
+  /** More of the body. The bytes are the receiver's only until it returns. */
+  onData(chunk: Uint8Array): void;
+  /** The body has arrived completely. */
+  onEnd(): void;
+}
+
+/** A complete answer. */
+export interface WholeAnswer {
+  /** Status 200 and headers, as Node takes them; `:status` is added where it is needed. */
+  readonly headers: OutgoingHttpHeaders;
+  /** The body; undefined is none. */
+  readonly body: Uint8Array | undefined;
+  /** The trailers; undefined are none. */
+  readonly trailers: OutgoingHttpHeaders | undefined;
 }
 
 /** How long the body of a request may take. */
@@ -45,16 +71,4 @@ export interface BodyLimit {
   readonly timeoutMs: number;
   /** Whether the time is for the whole body, and not for each wait for more of it. */
   readonly isTotal: boolean;
-}
-
-/** Pairs the entries of a flat list of names and values, as Node has them, without pseudo headers. */
-export function pairHeaders(flat: readonly string[]): RawHeaders {
-  const pairs: [string, string][] = [];
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    const name = flat[i] ?? "";
-    if (!name.startsWith(":")) {
-      pairs.push([name.toLowerCase(), flat[i + 1] ?? ""]);
-    }
-  }
-  return pairs;
 }

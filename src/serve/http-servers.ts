@@ -79,8 +79,8 @@ export function createHttpServers(
     // HTTP/1 answers a peer that has ended its side; for HTTP/2 it is gone.
     socket.allowHalfOpen = false;
     const onSession = (session: ServerHttp2Session) => {
-      const connection = new Http2Connection(session, socket, limits, (stream, flat) =>
-        onExchange(new Http2Exchange(stream, flat, scheme)),
+      const connection = new Http2Connection(session, socket, limits, (stream, flat, onClose) =>
+        onExchange(new Http2Exchange(stream, flat, scheme, onClose)),
       );
       connections.set(socket, connection);
     };

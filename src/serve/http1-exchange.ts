@@ -1,8 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
-import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
+import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
+import { HeaderList, lowerCaseNames } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { drainBody, readBody } from "./request-body.ts";
 
@@ -23,7 +24,7 @@ export class Http1Exchange implements Exchange {
   readonly method: string;
   readonly target: string;
   readonly authorities: readonly string[];
-  readonly rawHeaders: RawHeaders;
+  readonly headers: HeaderList;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #isLast: () => boolean;
@@ -52,10 +53,8 @@ export class Http1Exchange implements Exchange {
     this.httpVersion = request.httpVersion;
     this.method = request.method ?? "";
     this.target = request.url ?? "";
-    this.rawHeaders = pairHeaders(request.rawHeaders);
-    this.authorities = this.rawHeaders
-      .filter(([name]) => name === "host")
-      .map(([, value]) => value);
+    this.headers = new HeaderList(lowerCaseNames(request.rawHeaders));
+    this.authorities = this.headers.values("host");
     request.on("error", () => {});
     response.on("error", () => {});
     response.once("close", () => {
@@ -88,11 +87,56 @@ export class Http1Exchange implements Exchange {
   }
 
   async *body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
-    if (this.#isContinueDue) {
-      this.#isContinueDue = false;
-      this.#response.writeContinue();
-    }
+    this.#askForBody();
     yield* readBody(this.#request, limit, () => !this.#request.complete);
+  }
+
+  receive(receiver: BodyReceiver): void {
+    this.#askForBody();
+    const request = this.#request;
+    request.on("data", (chunk: Uint8Array) => receiver.onData(chunk));
+    request.on("end", () => {
+      if (request.complete) {
+        receiver.onEnd();
+      }
+    });
+  }
+
+  holdBody(isHeld: boolean): void {
+    if (isHeld) {
+      this.#request.pause();
+    } else {
+      this.#request.resume();
+    }
+  }
+
+  answerWhole({ headers, body, trailers }: WholeAnswer): void {
+    if (this.#hasAnswer) {
+      return;
+    }
+    this.#hasAnswer = true;
+    const response = this.#response;
+    const send = () => {
+      if (this.isClosed) {
+        return;
+      }
+      try {
+        response.writeHead(200, headersOf(headers, this.#mustClose() || this.#isLast()));
+        this.#isAnswered = true;
+        this.#leaveUpload();
+        if (trailers !== undefined) {
+          response.addTrailers(trailers);
+        }
+        response.end(body);
+      } catch {
+        response.destroy();
+      }
+    };
+    if (this.#isSmallRestDue()) {
+      this.#discardSmallRest().then(send);
+    } else {
+      send();
+    }
   }
 
   async answer(answer: UniversalServerResponse): Promise<void> {
@@ -101,7 +145,9 @@ export class Http1Exchange implements Exchange {
     }
     this.#hasAnswer = true;
     const response = this.#response;
-    await this.#discardSmallRest();
+    if (this.#isSmallRestDue()) {
+      await this.#discardSmallRest();
+    }
     await sendAnswer(answer.body, {
       writable: response,
       isClosed: () => this.isClosed,
@@ -127,6 +173,13 @@ export class Http1Exchange implements Exchange {
     });
   }
 
+  #askForBody(): void {
+    if (this.#isContinueDue) {
+      this.#isContinueDue = false;
+      this.#response.writeContinue();
+    }
+  }
+
   /** Whether so much of the body is still to come that the connection cannot be kept. */
   #mustClose(): boolean {
     const { complete, headers } = this.#request;
@@ -139,12 +192,14 @@ export class Http1Exchange implements Exchange {
    * headers. Those are waited for: an answer that ends the connection would
    * cost the client a new one for every refused call.
    */
-  async #discardSmallRest(): Promise<void> {
+  #isSmallRestDue(): boolean {
+    const { complete, headers } = this.#request;
+    return !complete && !this.#isContinueDue && !("content-length" in headers);
+  }
+
+  #discardSmallRest(): Promise<void> {
     const request = this.#request;
-    if (request.complete || this.#isContinueDue || "content-length" in request.headers) {
-      return;
-    }
-    await new Promise<void>((resolve) => {
+    return new Promise<void>((resolve) => {
       let left = maxDiscardedBytes;
       const onData = (chunk: Uint8Array) => {
         left -= chunk.byteLength;
@@ -193,4 +248,9 @@ function linger(socket: Socket): void {
   socket.end();
   const timer = setTimeout(() => socket.destroy(), lingerMs);
   socket.once("close", () => clearTimeout(timer));
+}
+
+/** The headers of an answer, with word that the connection ends if it does. */
+function headersOf(headers: OutgoingHttpHeaders, isLast: boolean): OutgoingHttpHeaders {
+  return isLast ? { ...headers, connection: "close" } : headers;
 }

@@ -16,6 +16,8 @@ export class Http2Connection implements Connection {
   readonly #socket: Socket;
   readonly #limits: ResolvedLimits;
   #openStreams = 0;
+  /** When the connection had its last call, or began. */
+  #idleSince = performance.now();
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #pingTimer: ReturnType<typeof setInterval>;
 
@@ -23,7 +25,7 @@ export class Http2Connection implements Connection {
     session: ServerHttp2Session,
     socket: Socket,
     limits: ResolvedLimits,
-    onStream: (stream: ServerHttp2Stream, headers: readonly string[]) => void,
+    onStream: (stream: ServerHttp2Stream, headers: readonly string[], onClose: () => void) => void,
   ) {
     this.#session = session;
     this.#socket = socket;
@@ -33,14 +35,15 @@ export class Http2Connection implements Connection {
     session.setLocalWindowSize(limits.streamWindowBytes);
     // An error is followed by "close"; without a listener it would end the process.
     session.on("error", () => {});
+    const onClose = () => this.#streamEnded();
     session.on("stream", (stream, _headers, _flags, flat: readonly string[]) => {
       // Without a listener, an error of the stream would end the process. What
       // it means for the call is decided on "close".
-      stream.on("error", () => {});
+      stream.on("error", ignore);
       // A stream that was reset before it got here costs nothing more.
       if (!stream.closed && !stream.destroyed) {
-        this.#streamBegan(stream);
-        onStream(stream, flat);
+        this.#openStreams++;
+        onStream(stream, flat, onClose);
       }
     });
     const isTooMany = frameBudget();
@@ -54,7 +57,7 @@ export class Http2Connection implements Connection {
     session.once("close", () => this.#closed());
     this.#pingTimer = setInterval(() => this.#ping(), limits.keepaliveIntervalMs);
     this.#pingTimer.unref();
-    this.#awaitStream();
+    this.#watchIdleness(limits.idleTimeoutMs);
   }
 
   drain(): void {
@@ -72,22 +75,26 @@ export class Http2Connection implements Connection {
     this.#socket.destroy();
   }
 
-  #streamBegan(stream: ServerHttp2Stream): void {
-    this.#openStreams++;
-    clearTimeout(this.#idleTimer);
-    stream.once("close", () => {
-      this.#openStreams--;
-      if (this.#openStreams === 0) {
-        this.#awaitStream();
-      }
-    });
+  #streamEnded(): void {
+    this.#openStreams--;
+    this.#idleSince = performance.now();
   }
 
-  #awaitStream(): void {
-    clearTimeout(this.#idleTimer);
-    if (!this.#session.closed) {
-      this.#idleTimer = setTimeout(() => this.#session.close(), this.#limits.idleTimeoutMs);
-    }
+  /**
+   * Closes a connection that had no call for long. The timer runs on while there
+   * are calls: to stop and start it with each of them would cost more.
+   */
+  #watchIdleness(waitMs: number): void {
+    this.#idleTimer = setTimeout(() => {
+      const { idleTimeoutMs } = this.#limits;
+      const idleMs = this.#openStreams > 0 ? 0 : performance.now() - this.#idleSince;
+      // Timers may fire a fraction of a millisecond early.
+      if (idleMs + 1 >= idleTimeoutMs) {
+        this.#session.close();
+      } else {
+        this.#watchIdleness(idleTimeoutMs - idleMs);
+      }
+    }, waitMs);
   }
 
   /** Destroys a connection whose peer does not answer while calls are open. */
@@ -111,6 +118,8 @@ export class Http2Connection implements Connection {
     }
   }
 }
+
+function ignore(): void {}
 
 /** Returns a function that says, each time a frame arrives, whether there were too many. */
 function frameBudget(): () => boolean {

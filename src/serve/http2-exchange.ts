@@ -1,9 +1,13 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
-import { type BodyLimit, type Exchange, pairHeaders, type RawHeaders } from "./exchange.ts";
+import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
+import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { drainBody, readBody } from "./request-body.ts";
+
+const withTrailers = { waitForTrailers: true };
+const withoutTrailers = {};
 
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
@@ -13,32 +17,60 @@ export class Http2Exchange implements Exchange {
   readonly method: string;
   readonly target: string;
   readonly authorities: readonly string[];
-  readonly rawHeaders: RawHeaders;
+  readonly headers: HeaderList;
   readonly #stream: ServerHttp2Stream;
   #controller: AbortController | undefined;
+  #closeListeners: (() => void)[] | undefined;
   #hasAnswer = false;
   #isAnswered = false;
+  #isGone = false;
 
-  /** @param flat - names and values as node:http2 received them, in one list. */
-  constructor(stream: ServerHttp2Stream, flat: readonly string[], scheme: "http" | "https") {
+  /**
+   * @param flat - names and values as node:http2 received them, in one list.
+   * @param onClose - called when the stream is closed.
+   */
+  constructor(
+    stream: ServerHttp2Stream,
+    flat: readonly string[],
+    scheme: "http" | "https",
+    onClose: () => void,
+  ) {
     this.#stream = stream;
     this.connection = stream.session ?? stream;
     this.scheme = scheme;
-    this.method = pseudoHeader(flat, ":method");
-    this.target = pseudoHeader(flat, ":path");
-    this.rawHeaders = pairHeaders(flat);
-    const authority = pseudoHeader(flat, ":authority");
-    const hosts = this.rawHeaders.filter(([name]) => name === "host").map(([, value]) => value);
-    this.authorities = authority === "" ? hosts : [authority, ...hosts];
-    const onGone = () => {
-      if (!this.#isAnswered) {
-        this.#controller?.abort(callerGone());
+    this.headers = new HeaderList(flat);
+    let method = "";
+    let target = "";
+    let authority = "";
+    // Pseudo headers come first (RFC 9113, section 8.3).
+    for (let i = 0; i + 1 < flat.length; i += 2) {
+      const name = flat[i];
+      const value = flat[i + 1] ?? "";
+      if (name === ":method") {
+        method = value;
+      } else if (name === ":path") {
+        target = value;
+      } else if (name === ":authority") {
+        authority = value;
+      } else if (name !== ":scheme") {
+        break;
       }
-    };
-    stream.once("close", onGone);
+    }
+    this.method = method;
+    this.target = target;
+    const hosts = this.headers.values("host");
+    this.authorities =
+      authority === "" ? hosts : hosts.length === 0 ? [authority] : [authority, ...hosts];
+    stream.on("close", () => {
+      this.#gone();
+      onClose();
+      for (const listener of this.#closeListeners ?? []) {
+        listener();
+      }
+    });
     // A reset without an error closes a stream only when its body has been read.
-    stream.once("aborted", () => {
-      onGone();
+    stream.on("aborted", () => {
+      this.#gone();
       drainBody(stream);
     });
   }
@@ -60,13 +92,33 @@ export class Http2Exchange implements Exchange {
   onClose(listener: () => void): void {
     if (this.#stream.destroyed) {
       listener();
+    } else if (this.#closeListeners === undefined) {
+      this.#closeListeners = [listener];
     } else {
-      this.#stream.once("close", listener);
+      this.#closeListeners.push(listener);
     }
   }
 
   body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
-    return readBody(this.#stream, limit, () => this.isClosed && !this.#isAnswered);
+    return readBody(this.#stream, limit, () => this.#isCutOff);
+  }
+
+  receive(receiver: BodyReceiver): void {
+    this.#stream.on("data", (chunk: Uint8Array) => receiver.onData(chunk));
+    this.#stream.on("end", () => {
+      // node:http2 ends a body alike that the peer broke off in the middle.
+      if (!this.#isCutOff) {
+        receiver.onEnd();
+      }
+    });
+  }
+
+  holdBody(isHeld: boolean): void {
+    if (isHeld) {
+      this.#stream.pause();
+    } else {
+      this.#stream.resume();
+    }
   }
 
   async answer(response: UniversalServerResponse): Promise<void> {
@@ -98,6 +150,42 @@ export class Http2Exchange implements Exchange {
     });
   }
 
+  answerWhole({ headers, body, trailers }: WholeAnswer): void {
+    if (this.#hasAnswer || this.isClosed) {
+      return;
+    }
+    this.#hasAnswer = true;
+    const stream = this.#stream;
+    try {
+      stream.respond(headers, trailers === undefined ? withoutTrailers : withTrailers);
+      this.#isAnswered = true;
+      if (trailers !== undefined) {
+        stream.on("wantTrailers", () => this.#sendTrailers(trailers));
+      } else {
+        stream.once("finish", () => this.#stopUpload());
+      }
+      if (body === undefined) {
+        stream.end();
+      } else {
+        stream.end(body);
+      }
+    } catch {
+      // Headers of a handler's own may be none that HTTP/2 allows.
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  }
+
+  get #isCutOff(): boolean {
+    return this.isClosed && !this.#isAnswered;
+  }
+
+  #gone(): void {
+    if (!this.#isGone && !this.#isAnswered) {
+      this.#isGone = true;
+      this.#controller?.abort(callerGone());
+    }
+  }
+
   #sendTrailers(trailers: OutgoingHttpHeaders): void {
     try {
       this.#stream.sendTrailers(trailers);
@@ -114,6 +202,9 @@ export class Http2Exchange implements Exchange {
    * a server may reset the stream without an error (RFC 9113, section 8.1).
    */
   #stopUpload(): void {
+    if (this.#stream.readableEnded) {
+      return;
+    }
     // In a later turn, so that the end of the answer leaves before the reset.
     setImmediate(() => {
       if (this.isClosed) {
@@ -126,13 +217,4 @@ export class Http2Exchange implements Exchange {
       drainBody(this.#stream);
     });
   }
-}
-
-function pseudoHeader(flat: readonly string[], name: string): string {
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    if (flat[i] === name) {
-      return flat[i + 1] ?? "";
-    }
-  }
-  return "";
 }

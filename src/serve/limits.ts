@@ -1,4 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 
 /**
  * Limits of a server. Every number must be finite and in its range; what is
@@ -49,6 +50,17 @@ export interface ServeLimits {
   /** Time for the answer to such a ping, in milliseconds, before the connection is destroyed. Default 20,000. */
   readonly keepaliveTimeoutMs?: number;
   /**
+   * What answers a request message that is larger than its RPC allows. Default
+   * `Code.ResourceExhausted`, as gRPC has it; some clients take that for
+   * something else.
+   */
+  readonly oversizeCode?: Code;
+  /**
+   * Bytes of request bodies that all calls together may hold in memory. Beyond
+   * it, bodies wait in the network until others are done with. Default 1 GiB.
+   */
+  readonly maxBodyBytes?: number;
+  /**
    * HTTP/2 flow-control window of a call, in bytes: what a refused upload can
    * send at most, and what an unread body can hold of memory. Between 65,535
    * and 2 MiB. Default 1 MiB.
@@ -71,6 +83,8 @@ export interface ResolvedLimits {
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
   readonly streamWindowBytes: number;
+  readonly oversizeCode: Code;
+  readonly maxBodyBytes: number;
   /** RPCs that are not refused for load. */
   readonly exemptFromShedding: ReadonlySet<DescMethod>;
 }
@@ -136,6 +150,14 @@ export function resolveLimits(
       65_535,
       2 * mebibyte,
     ),
+    oversizeCode: code("oversizeCode", limits.oversizeCode, Code.ResourceExhausted),
+    maxBodyBytes: integer(
+      "maxBodyBytes",
+      limits.maxBodyBytes,
+      1024 * mebibyte,
+      mebibyte,
+      Number.MAX_SAFE_INTEGER,
+    ),
     exemptFromShedding: exempt,
   };
 }
@@ -147,6 +169,13 @@ export function time(name: string, value: number | undefined, standard: number):
 
 function count(name: string, value: number | undefined, standard: number): number {
   return integer(name, value, standard, 1, 0x7fffffff);
+}
+
+function code(name: string, value: Code | undefined, standard: Code): Code {
+  if (value !== undefined && Code[value] === undefined) {
+    throw new TypeError(`"${name}" must be a code of gRPC, not ${value}`);
+  }
+  return value ?? standard;
 }
 
 function integer(

@@ -1,16 +1,46 @@
 import type { Exchange } from "./exchange.ts";
 
 /** What the head of a well-formed request says. */
-export interface RequestHead {
-  /** The whole URL. */
-  readonly url: string;
+export class RequestHead {
   /** Path without query, as it arrived: what RPCs are found by. */
   readonly path: string;
+  readonly #authority: Authority;
+  readonly #target: string;
+
+  constructor(authority: Authority, target: string) {
+    this.#authority = authority;
+    this.#target = target;
+    const queryAt = target.indexOf("?");
+    this.path = queryAt === -1 ? target : target.slice(0, queryAt);
+  }
+
+  /** The whole URL. */
+  get url(): string {
+    return new URL(this.#authority.base + this.#target).href;
+  }
+
   /** Host of the authority in lower case, without port; IPv6 in brackets. */
-  readonly hostname: string;
+  get hostname(): string {
+    return this.#authority.hostname;
+  }
+
   /** Like {@link RequestHead.hostname}, with the port, be it the scheme's own. */
-  readonly host: string;
+  get host(): string {
+    return this.#authority.host;
+  }
+
   /** Origin of pages that this server would serve under the authority. */
+  get origin(): string {
+    return this.#authority.origin;
+  }
+}
+
+/** What an authority says. */
+interface Authority {
+  /** Scheme and authority, as they arrived. */
+  readonly base: string;
+  readonly hostname: string;
+  readonly host: string;
   readonly origin: string;
 }
 
@@ -24,39 +54,62 @@ const authorityPattern = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/i;
 // Origin form only (RFC 9112, section 3.2.1): visible ASCII without a fragment.
 const targetPattern = /^\/[!"$-~]*$/;
 
+/** How many authorities are remembered. A server has few; only hostile clients name more. */
+const maxRemembered = 64;
+
+/** Reads the heads of requests. */
+export type HeadReader = (exchange: Exchange) => RequestHead | HeadFault;
+
 /**
- * Checks what Node and connect leave unchecked and then throw on: the
- * authority and the path. connect's adapter for Node ends the process over an
- * empty or an invalid Host.
+ * Makes what checks the things that Node and connect leave unchecked and then
+ * throw on: the authority and the path. connect's adapter for Node ends the
+ * process over an empty or an invalid Host.
  *
- * @returns what the head says, or the status that answers a malformed one.
+ * @returns a function that returns what a head says, or the status that answers
+ * a malformed one.
  */
-export function parseHead(exchange: Exchange, maxHeaderCount: number): RequestHead | HeadFault {
-  if (exchange.rawHeaders.length > maxHeaderCount) {
-    return 431;
-  }
-  const [authority, ...others] = exchange.authorities;
-  if (authority === undefined || !authorityPattern.test(authority)) {
-    return 400;
-  }
-  // HTTP/1.1 refuses a repeated Host (RFC 9112, section 3.2); HTTP/2 may repeat
-  // its authority as one (RFC 9113, section 8.3.1).
-  const mayRepeat = exchange.httpVersion === "2.0" && others.length === 1;
-  if (others.length > 0 && !(mayRepeat && others[0] === authority)) {
-    return 400;
-  }
-  if (!targetPattern.test(exchange.target)) {
-    return 400;
-  }
-  const url = URL.parse(`${exchange.scheme}://${authority}${exchange.target}`);
+export function createHeadReader(scheme: "http" | "https", maxHeaderCount: number): HeadReader {
+  const remembered = new Map<string, Authority>();
+  const authorityOf = (text: string): Authority | undefined => {
+    const known = remembered.get(text);
+    if (known !== undefined) {
+      return known;
+    }
+    const parsed = parseAuthority(scheme, text);
+    if (parsed !== undefined && remembered.size < maxRemembered) {
+      remembered.set(text, parsed);
+    }
+    return parsed;
+  };
+  return (exchange) => {
+    if (exchange.headers.count > maxHeaderCount) {
+      return 431;
+    }
+    const [text, ...others] = exchange.authorities;
+    // HTTP/1.1 refuses a repeated Host (RFC 9112, section 3.2); HTTP/2 may repeat
+    // its authority as one (RFC 9113, section 8.3.1).
+    const mayRepeat = exchange.httpVersion === "2.0" && others.length === 1;
+    if (text === undefined || (others.length > 0 && !(mayRepeat && others[0] === text))) {
+      return 400;
+    }
+    const authority = authorityOf(text);
+    if (authority === undefined || !targetPattern.test(exchange.target)) {
+      return 400;
+    }
+    return new RequestHead(authority, exchange.target);
+  };
+}
+
+function parseAuthority(scheme: "http" | "https", text: string): Authority | undefined {
+  const base = `${scheme}://${text}`;
+  const url = authorityPattern.test(text) ? URL.parse(base) : null;
   if (url === null) {
-    return 400;
+    return undefined;
   }
   return {
-    url: url.href,
-    path: exchange.target.split("?", 1)[0] ?? "",
+    base,
     hostname: url.hostname,
-    host: `${url.hostname}:${url.port || (exchange.scheme === "https" ? "443" : "80")}`,
+    host: `${url.hostname}:${url.port || (scheme === "https" ? "443" : "80")}`,
     origin: url.origin,
   };
 }

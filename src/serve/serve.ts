@@ -14,13 +14,19 @@ import {
   type VerifiersFor,
 } from "../guard/guard.ts";
 import type { AnyService } from "../guard/service.ts";
+import { BodyClock } from "./body-clock.ts";
 import { type BrowserOptions, createBrowserGate } from "./browsers.ts";
+import { ByteBudget } from "./byte-budget.ts";
 import { corsLists } from "./cors.ts";
 import { createDecoys } from "./decoy.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch.ts";
+import { AnswerHeads } from "./grpc-answer.ts";
 import { createHealth } from "./health.ts";
 import { resolveLimits, type ServeLimits, time } from "./limits.ts";
 import { type Listener, listen, type ServeTls } from "./listener.ts";
+import { withOversizeCode } from "./oversize-compression.ts";
+import { createHeadReader } from "./request-head.ts";
+import { createUnaryPaths } from "./unary-path.ts";
 
 /** Options of {@link serve}. */
 export interface ServeOptions<S extends readonly AnyService[]> extends GuardSettings {
@@ -39,6 +45,11 @@ export interface ServeOptions<S extends readonly AnyService[]> extends GuardSett
   readonly browsers?: BrowserOptions;
   /** Limits of the listener. Those of messages are `readMaxBytes` and `openReadMaxBytes`. */
   readonly limits?: ServeLimits;
+  /**
+   * Whether unary gRPC and gRPC-web calls take the lean path, past connect's
+   * handlers. Answers are the same either way. Default true.
+   */
+  readonly leanPath?: boolean;
   /** Whether to serve gRPC's health service, which anybody may call. Default true. */
   readonly health?: boolean;
   /**
@@ -113,20 +124,39 @@ export async function serve<const S extends readonly AnyService[]>(
   const limits = resolveLimits(options.limits ?? {}, new Set(guard.methods));
   const lists = corsLists(services);
   const stopping = new AbortController();
+  const compressions = [compressionGzip, compressionBrotli].map((compression) =>
+    withOversizeCode(compression, limits.oversizeCode),
+  );
+  const budget = new ByteBudget(limits.maxBodyBytes);
   const routerOptions: ConnectRouterOptions = {
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: compressions,
     writeMaxBytes: limits.writeMaxBytes,
     shutdownSignal: stopping.signal,
     ...(options.jsonOptions === undefined ? {} : { jsonOptions: options.jsonOptions }),
   };
   const router = createConnectRouter(routerOptions);
   guard.routes(router);
+  const makeUnaryPath = createUnaryPaths({
+    heads: new AnswerHeads(),
+    clock: new BodyClock(limits.bodyTimeoutMs),
+    budget,
+    shutdown: stopping.signal,
+    oversizeCode: limits.oversizeCode,
+    compressions,
+    writeMaxBytes: limits.writeMaxBytes,
+    jsonOptions: options.jsonOptions,
+    isOpen: ({ method }) => guard.isOpen(method),
+  });
+  const unaryRoutes = options.leanPath === false ? [] : guard.unaryRoutes();
   const dispatcher = createDispatcher({
     guard,
     handlers: router.handlers,
+    unaryPaths: new Map(unaryRoutes.map((route) => [route.method, makeUnaryPath(route)])),
+    readHead: createHeadReader(options.tls === undefined ? "http" : "https", limits.maxHeaderCount),
     decoys: createDecoys(routerOptions),
     browserGate: createBrowserGate(options.browsers, lists),
     limits,
+    budget,
     alwaysServed: new Set(health?.service.policy.service.methods),
   });
   const listener = await listen({

@@ -95,7 +95,8 @@ export function http2Request(
   });
 }
 
-function withoutDateField(flat: readonly string[]): string[] {
+/** A list of headers, names and values in turn, without the date. */
+export function withoutDateField(flat: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) {
     if (flat[i] !== "date") {

@@ -1,0 +1,171 @@
+import { once } from "node:events";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { type BudgetedReader, ByteBudget } from "../../src/serve/byte-budget.ts";
+import { header, serveMailbox } from "./mailbox-server.ts";
+import { openHttp2 } from "./raw-http.ts";
+
+const mebibyte = 1024 * 1024;
+
+describe("a budget of bytes", () => {
+  function makeReader(budget: ByteBudget, name: string, granted: string[]) {
+    const reader: BudgetedReader = { onGranted: () => granted.push(name) };
+    return { take: (bytes: number) => budget.take(reader, bytes), done: () => budget.done(reader) };
+  }
+
+  it("lets everybody read until it is used up, and then the first alone", () => {
+    const granted: string[] = [];
+    const budget = new ByteBudget(100);
+    const first = makeReader(budget, "first", granted);
+    const second = makeReader(budget, "second", granted);
+    expect([first.take(50), second.take(50), first.take(1), second.take(1)]).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect(first.take(1_000)).toBe(true);
+    expect(granted).toEqual([]);
+  });
+
+  it("lets the next one read when the first has all it wants", () => {
+    const granted: string[] = [];
+    const budget = new ByteBudget(100);
+    const [first, second, third] = ["first", "second", "third"].map((name) =>
+      makeReader(budget, name, granted),
+    );
+    first?.take(101);
+    expect([second?.take(10), third?.take(10)]).toEqual([false, false]);
+    first?.done();
+    expect(granted).toEqual(["second"]);
+    budget.release(101);
+    expect(granted).toEqual(["second", "third"]);
+    expect(budget.heldBytes).toBe(20);
+  });
+});
+
+describe.each([
+  ["lean path", true],
+  ["connect's handlers", false],
+])("%s: uploads beyond the budget", (_, leanPath) => {
+  const budgetBytes = 4 * mebibyte;
+  const uploadBytes = 3 * mebibyte;
+
+  function beginUpload(session: ClientHttp2Session): ClientHttp2Stream {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/countersign.example.v1.Mailbox/SendLetter",
+      "content-type": "application/grpc",
+      ...header,
+    });
+    stream.on("error", () => {});
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(uploadBytes, 1);
+    stream.write(prefix);
+    return stream;
+  }
+
+  it("wait in the network, and all are answered", async () => {
+    await using mailbox = await serveMailbox({
+      leanPath,
+      readMaxBytes: 16 * mebibyte,
+      limits: { maxBodyBytes: budgetBytes },
+    });
+    const clients = [createGrpcTransport, createConnectTransport].map((create) =>
+      createClient(
+        Mailbox,
+        create({
+          baseUrl: mailbox.server.url,
+          httpVersion: "2",
+          // Node's clients reset calls while more than 10 MiB wait to be sent.
+          nodeOptions: { maxSessionMemory: 1_000 },
+        }),
+      ),
+    );
+    const letter = { text: "x".repeat(uploadBytes) };
+    const calls = Array.from({ length: 12 }, (_, i) =>
+      clients[i % clients.length]?.sendLetter({ letter }, { headers: header }),
+    );
+    const answers = await Promise.all(calls);
+    expect(answers.map((answer) => answer?.mailboxId)).toEqual(calls.map(() => 7n));
+  });
+
+  it("are read no further, but for the first one's", async () => {
+    await using mailbox = await serveMailbox({
+      leanPath,
+      readMaxBytes: 16 * mebibyte,
+      limits: { maxBodyBytes: budgetBytes, streamWindowBytes: 65_535 },
+    });
+    const session = openHttp2(mailbox.server.url);
+    const uploads = Array.from({ length: 8 }, () => beginUpload(session));
+    // All but the last bytes: no upload can be done with.
+    const sent = uploads.map((stream) => {
+      let flushed = 0;
+      const piece = Buffer.alloc(16 * 1024);
+      const go = () => {
+        if (flushed + piece.length < uploadBytes && !stream.destroyed) {
+          stream.write(piece, () => {
+            flushed += piece.length;
+            go();
+          });
+        }
+      };
+      go();
+      return () => flushed;
+    });
+    const total = () => sent.reduce((sum, one) => sum + one(), 0);
+    // As much as the budget lets in, and the windows hold.
+    await quiet(total);
+    expect(total()).toBeGreaterThan(budgetBytes - 2 * mebibyte);
+    expect(total()).toBeLessThan(budgetBytes + uploadBytes + 8 * 200_000);
+    for (const stream of uploads) {
+      stream.close(8);
+    }
+    await Promise.all(uploads.map((stream) => stream.destroyed || once(stream, "close")));
+    // What they held is given back.
+    const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+    const letter = { text: "x".repeat(uploadBytes) };
+    expect((await client.sendLetter({ letter }, { headers: header })).mailboxId).toBe(7n);
+    session.destroy();
+  });
+
+  it("are answered with Unavailable when they wait too long", async () => {
+    await using mailbox = await serveMailbox({
+      leanPath,
+      holdSendLetter: true,
+      readMaxBytes: 16 * mebibyte,
+      limits: { maxBodyBytes: mebibyte, bodyTimeoutMs: 300 },
+    });
+    const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+    const letter = { text: "x".repeat(uploadBytes) };
+    const first = client.sendLetter({ letter }, { headers: header });
+    while (mailbox.log.began.length === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // The first of those that are left may be read. It never ends, so the next waits.
+    const session = openHttp2(mailbox.server.url);
+    const endless = beginUpload(session);
+    const dribble = setInterval(() => endless.write(Buffer.alloc(100)), 20);
+    await once(session, "remoteSettings");
+    const reason = await client
+      .sendLetter({ letter }, { headers: header })
+      .catch((error: unknown) => error);
+    expect(ConnectError.from(reason).code).toBe(Code.Unavailable);
+    clearInterval(dribble);
+    mailbox.log.release();
+    expect((await first).mailboxId).toBe(7n);
+    session.destroy();
+  });
+});
+
+/** Resolves when a number has stopped growing. */
+async function quiet(read: () => number): Promise<void> {
+  for (let last = -1, unchanged = 0; unchanged < 20; ) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    unchanged = read() === last ? unchanged + 1 : 0;
+    last = read();
+  }
+}
