@@ -15,7 +15,7 @@ import { withConnectErrors } from "../state/connect-errors.ts";
 import { createLinkState, type LinkState } from "../state/link-state.ts";
 import { controlService } from "./control.ts";
 import { fleetService } from "./fleet.ts";
-import { defaultMaxInlineBytes } from "./message-sizes.ts";
+import { defaultMaxInlineBytes, oversizeCode } from "./message-sizes.ts";
 import { createRefusalTally } from "./refusals.ts";
 import { serverAppIoService, signedServerAppIoService } from "./server-app-io.ts";
 
@@ -131,7 +131,10 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
     const serverAppIoServer = {
       ...shared,
       port: options.serverAppIoPort ?? 9091,
-      limits: { exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat] },
+      limits: {
+        exemptFromShedding: [serverAppIoPolicy.service.method.sendAppHeartbeat],
+        oversizeCode,
+      },
     };
     const appToken = authority.verifier;
     const tokens = withConnectErrors(authority, onDatabaseError);
@@ -159,7 +162,10 @@ export async function startSuperLink(options: SuperLinkOptions): Promise<SuperLi
         now,
       }),
       port: options.fleetPort ?? 9092,
-      limits: { exemptFromShedding: [fleetPolicy.service.method.sendNodeHeartbeat] },
+      limits: {
+        exemptFromShedding: [fleetPolicy.service.method.sendNodeHeartbeat],
+        oversizeCode,
+      },
     });
     servers.push(fleet);
     const control = await serve({

@@ -17,6 +17,7 @@ import {
 } from "../runtime/heartbeat.ts";
 import type { RetryOptions } from "../runtime/retry.ts";
 import type { PullObjectsOptions } from "../runtime/transfer.ts";
+import { oversizeCode } from "../superlink/message-sizes.ts";
 import { clientAppIoService, signedClientAppIoService } from "./client-app-io.ts";
 import { connectToFleet, type FleetLink } from "./fleet-link.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
@@ -129,7 +130,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const where = {
     port: options.clientAppIoPort ?? 9094,
     host: options.host ?? "127.0.0.1",
-    limits: { exemptFromShedding: [ClientAppIo.method.sendAppHeartbeat] },
+    limits: { exemptFromShedding: [ClientAppIo.method.sendAppHeartbeat], oversizeCode },
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.browsers === undefined ? {} : { browsers: options.browsers }),
     ...(options.onDecision === undefined ? {} : { onDecision: options.onDecision }),

@@ -52,6 +52,8 @@ describe("a node's way", () => {
 
   it("fails with the codes that SuperNodes act on", async () => {
     const fleet = world.fleet(newKey());
+    const tooLong = fleet.activateNode({ publicKey: new Uint8Array(5 * 1024 * 1024) });
+    expect(await failureOf(tooLong)).toMatchObject({ code: Code.InvalidArgument });
     const precondition = { code: Code.FailedPrecondition };
     const unknown = fleet.activateNode({ heartbeatInterval: 30 });
     expect(await failureOf(unknown)).toMatchObject(precondition);

@@ -52,6 +52,21 @@ async function answer(fleet: Fleet, runId: bigint, draft: Draft): Promise<void> 
   }
 }
 
+/** A text that is larger than a request may be. */
+const tooLong = "x".repeat(5 * 1024 * 1024);
+
+describe("a request that is too large", () => {
+  it("is InvalidArgument, which no client of Flower's takes for an empty list", async () => {
+    const { app } = await world.runningRun();
+    expect(await failureOf(app.pullMessages({ messageIds: [tooLong] }))).toEqual({
+      code: Code.InvalidArgument,
+      text: expect.stringMatching(
+        /^message size 52\d{5} is larger than configured readMaxBytes 4194304$/,
+      ),
+    });
+  });
+});
+
 describe("who may call", () => {
   it("cases 1, 2 and 3: a running run's nodes are for the bearer of its token", async () => {
     const { runId, app } = await world.runningRun();

@@ -198,6 +198,16 @@ describe("a SuperNode", () => {
     expect(node.counters().find(({ method }) => method.endsWith("PullMessage"))?.allowed).toBe(2);
   });
 
+  it("answers a request that is too large with a code that no client takes for an empty list", async () => {
+    const link = await superLink();
+    const node = await nodeOf(link);
+    const { runId } = await link.runningRun();
+    await link.send(runId, node.nodeId);
+    const { app } = await appOf(node, runId);
+    const tooLong = app.confirmMessageReceived({ messageObjectId: "x".repeat(5 * 1024 * 1024) });
+    await expect(tooLong).rejects.toMatchObject({ code: Code.InvalidArgument });
+  });
+
   it("gives ClientApps its own configuration and the run's", async () => {
     const link = await superLink();
     const node = await nodeOf(link, { nodeConfig: { partition: 3n } });
