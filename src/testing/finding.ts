@@ -2,7 +2,7 @@
  * What is wrong:
  * - `accepted`: what should have been refused was answered,
  * - `handler ran`: the probe says that a handler ran,
- * - `wrong refusal`: refused, but not with the one code and text,
+ * - `wrong refusal`: refused or denied, but not with the one code and text,
  * - `distinguishable`: the one code and text, but other bytes than other refusals of the same request,
  * - `body looked at`: the answer depends on a body that should not have been looked at,
  * - `body awaited`: no refusal before the body has come,

@@ -1,4 +1,10 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  sensitiveHeaders,
+} from "node:http2";
 import { Flood } from "./flood.ts";
 import {
   type Ending,
@@ -141,6 +147,9 @@ export class Http2Connections {
           ...(announced === undefined || (isEmpty && announced === 0)
             ? {}
             : { "content-length": String(announced) }),
+          // Kept out of HPACK's table: what a server made of one call's header must not
+          // come back with another's, as it does in gRPC's C core after a bad base64.
+          [sensitiveHeaders]: [...fields.keys()],
         },
         { endStream: isEmpty },
       );

@@ -3,7 +3,7 @@ import type { FindingKind } from "./finding.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { isRpcCode, type Outcome, outcomeOf } from "./outcome.ts";
 import { type RawAnswer, visibleBytes } from "./raw-answer.ts";
-import { endlessUpload } from "./transport-cases.ts";
+import { endlessUpload, plainCase } from "./transport-cases.ts";
 
 /** What is wrong with one answer. */
 export interface Fault {
@@ -21,6 +21,9 @@ export class Judge {
   readonly #secrets: readonly string[];
   /** The first good answer to each kind of request, with which the others are compared. */
   readonly #references = new Map<string, { readonly bytes: string; readonly of: string }>();
+
+  /** What each caller was told whose request was plain: what differs from it depends on the body. */
+  readonly #plainAnswers = new Map<string, string>();
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
@@ -47,8 +50,11 @@ export class Judge {
         if (outcome.code === denial.code && outcome.text === denial.text) {
           return this.#compare(cell, answer, expected);
         }
-        if (outcome.code === refusal.code) {
+        if (outcome.code === refusal.code && outcome.text === refusal.text) {
           return fault("live credential refused", expected);
+        }
+        if (outcome.code === denial.code || outcome.code === refusal.code) {
+          return fault("wrong refusal", expected);
         }
         return fault(isNone(outcome) ? "no answer" : "not bound", expected);
       }
@@ -78,6 +84,10 @@ export class Judge {
     const expected = this.#tell(refusal);
     const got = this.#tell(outcome);
     const isUpload = cell.request === endlessUpload;
+    const caller = JSON.stringify([cell.part.name, cell.column.name, cell.credential]);
+    if (cell.request === plainCase.name) {
+      this.#plainAnswers.set(caller, got);
+    }
     const sent = `${answer.sentBodyBytes} bytes of a body were taken`;
     if (isUpload && answer.sentBodyBytes > limits.maxUploadBytes) {
       const most = `the refusal before ${limits.maxUploadBytes} bytes of the body`;
@@ -95,8 +105,9 @@ export class Judge {
     if (isNone(outcome)) {
       return { kind: "no answer", expected, got };
     }
-    const kind = cell.isAboutBody && isRpcCode(outcome.code) ? "body looked at" : "wrong refusal";
-    return { kind, expected, got };
+    const dependsOnBody =
+      cell.isAboutBody && isRpcCode(outcome.code) && this.#plainAnswers.get(caller) !== got;
+    return { kind: dependsOnBody ? "body looked at" : "wrong refusal", expected, got };
   }
 
   /** Compares an answer that is as it must be with the first such one to the same request. */

@@ -127,21 +127,24 @@ function withCompression(request: RawRequest, column: Column, name: string): Raw
 
 /** Every hostile way to send a request, but for {@link plainCase} and {@link garbageCase}. */
 export const furtherTransportCases: readonly TransportCase[] = [
+  // In a frame that is right: what only the decoder of the message finds out.
   post(
-    "truncated body",
-    (request, column) => {
-      if (column.isEnveloped) {
-        return { ...request, body: envelope(empty, announcedBytes) };
-      }
-      return column.httpVersion === "HTTP/2" ? undefined : { ...request, announcedBytes };
-    },
+    "garbage message",
+    (request, { isEnveloped }) =>
+      isEnveloped ? { ...request, body: envelope(garbage) } : undefined,
     { isForOpen: true },
   ),
   post(
+    "truncated body",
+    (request, { isEnveloped }) =>
+      isEnveloped ? { ...request, body: envelope(empty, announcedBytes) } : undefined,
+    { isForOpen: true },
+  ),
+  // Below every RPC that is no request: it ends in an HTTP error, or is broken off, whoever is first
+  // (RFC 9112, section 8; RFC 9113, section 8.1.1).
+  post(
     "body shorter than its content-length",
-    (request, { isEnveloped, httpVersion }) =>
-      isEnveloped || httpVersion === "HTTP/1.1" ? undefined : { ...request, announcedBytes },
-    // Below every RPC such a stream is malformed and broken off (RFC 9113, section 8.1.1).
+    (request, { isEnveloped }) => (isEnveloped ? undefined : { ...request, announcedBytes }),
     { isForOpen: true, expects: "failure" },
   ),
   post(silentRequest, (request) => ({
