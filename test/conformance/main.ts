@@ -9,9 +9,10 @@
  * client sends it like any header of a case. For clients the runner then checks
  * that the header arrives, and our client program leaves it to the
  * authenticated client to send it. The server's cases run a second time without
- * it, where each must end in the guard's one refusal.
+ * it, where each must end in the guard's one refusal. Both are done for each path
+ * that `serve` has for unary calls.
  *
- * Ends with a line such as `17727 passed, 0 failed`.
+ * Ends with a line such as `28165 passed, 0 failed`.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -35,18 +36,26 @@ function runsIn(work: string): readonly Run[] {
   const credited = suitesIn("credited", withHeader({ name: sessionHeader, value: [session] }));
   const refused = suitesIn("refused", refusedWith(authenticationFailedText));
   const unchanged = suitesIn("unchanged", (one) => one);
-  const server = { mode: "server", config: "node.yaml", program: ["server.ts"], session } as const;
+  const server = { mode: "server", config: "node.yaml", session } as const;
   const node = { mode: "client", config: "node.yaml", session } as const;
   const web = { mode: "client", config: "web.yaml", session } as const;
   const certain = nodeKnownFailures.filter(({ isFlaky }) => isFlaky !== true);
   return [
-    {
-      ...server,
-      name: "serve, guarded",
-      suites: credited,
-      knownFailures: serverKnownFailures,
-    },
-    { ...server, name: "serve, guarded, calls without a credential", suites: refused },
+    ...(["lean", "connect"] as const).flatMap((path): Run[] => [
+      {
+        ...server,
+        name: `serve, guarded, ${path} path`,
+        suites: credited,
+        knownFailures: serverKnownFailures,
+        program: ["server.ts", path],
+      },
+      {
+        ...server,
+        name: `serve, guarded, ${path} path, calls without a credential`,
+        suites: refused,
+        program: ["server.ts", path],
+      },
+    ]),
     {
       ...node,
       name: "authenticated client on connect-node",

@@ -2,6 +2,10 @@
  * A server for the conformance runner to test: made by `serve`, with the guard
  * in front of every RPC. The runner starts one for each protocol, version of
  * HTTP and kind of connection, and says on its input which.
+ *
+ *   server.ts lean|connect
+ *
+ * `connect` serves every call through connect's handlers.
  */
 import { create } from "@bufbuild/protobuf";
 import { service } from "countersign";
@@ -38,6 +42,7 @@ const server = await serve({
   },
   port: 0,
   jsonOptions: { registry },
+  leanPath: process.argv[2] !== "connect",
   ...(messageReceiveLimit === 0 ? {} : { readMaxBytes: messageReceiveLimit }),
   ...(tls === undefined ? {} : { tls }),
 });
