@@ -67,7 +67,8 @@ async function main(directory: string, processes: Processes): Promise<void> {
 
   const decisions = await processes.run("decisions", ["decisions", "--json", ...operator]);
   await processes.stop();
-  printDecisions("SuperLink", decisions.map(toDecision));
+  const counts = decisions.filter(({ kind }) => kind === "count");
+  printDecisions("SuperLink", counts.map(toDecision));
   for (const index of nodes.keys()) {
     const name = `node ${index + 1}`;
     printDecisions(`SuperNode ${index + 1}`, countersOf(processes.find(name).events));

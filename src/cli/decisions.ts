@@ -17,10 +17,10 @@ export function decisionsCommand(): Command {
     const { counters, refusals } = await askControl(options, (control) => control.getDecisions({}));
     if (options.json) {
       for (const { service, method, allowed, refused, unavailable } of counters) {
-        printJson({ service, method, allowed, refused, unavailable });
+        printJson({ kind: "count", service, method, allowed, refused, unavailable });
       }
       for (const { service, method, credential, reason, count, lastAt } of refusals) {
-        printJson({ service, method, credential, reason, count, lastAt });
+        printJson({ kind: "refusal", service, method, credential, reason, count, lastAt });
       }
       return;
     }

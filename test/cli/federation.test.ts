@@ -176,6 +176,7 @@ test("decisions tell what was refused and why; no secret shows", async () => {
   const { stdout } = await run(["decisions", "--json", ...operator]);
   const refusals = stdout.split("\n").filter((line) => line.includes('"reason"'));
   expect(refusals.map((line) => JSON.parse(line))).toContainEqual({
+    kind: "refusal",
     service: "countersign.control.v1.Control",
     method: "ListRuns",
     credential: "operatorToken",
