@@ -1,7 +1,5 @@
 import type { Message } from "../objects/message.ts";
-
-/** The node id of the SuperLink, for whom ServerApps speak. */
-export const superLinkNodeId = 1n;
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 
 /**
  * Returns a message as a run's ServerApp sends it, its id still blank.

@@ -3,7 +3,7 @@ import type { Metadata } from "../../../gen/flwr/proto/message_pb.ts";
 import { contentOf, deflate, treeOf } from "../objects/deflate.ts";
 import { Message } from "../objects/message.ts";
 import { messageErrorCodes } from "../objects/message-error.ts";
-import { superLinkNodeId } from "./random-id.ts";
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
 const reasons = {

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Message, Metadata, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { isObjectId } from "../objects/object-id.ts";
 import { postOrder } from "../objects/object-tree.ts";
-import { superLinkNodeId } from "./random-id.ts";
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 
 /** A message that has passed the rules, and the tree of its objects. */
 export interface CheckedMessage {

@@ -9,8 +9,9 @@ import {
 } from "../../../gen/flwr/proto/recorddict_pb.ts";
 import type { Scalar } from "../../../gen/flwr/proto/transport_pb.ts";
 import { toSqlInteger } from "../../authority/sql-integer.ts";
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 import type { StateCore } from "./core.ts";
-import { randomId, superLinkNodeId } from "./random-id.ts";
+import { randomId } from "./random-id.ts";
 import { encodeOverrideConfig } from "./run-record.ts";
 import { transact } from "./transact.ts";
 

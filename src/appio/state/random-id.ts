@@ -1,7 +1,5 @@
 import { randomBytes } from "node:crypto";
-
-/** The id of the SuperLink among the nodes. */
-export const superLinkNodeId = 1n;
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 
 /** Returns a random unsigned integer of 64 bits that is neither 0, which says "none", nor the SuperLink's id. */
 export function randomId(): bigint {

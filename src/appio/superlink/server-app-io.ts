@@ -5,9 +5,9 @@ import type { Authority } from "../../authority/authority.ts";
 import { type HandlersOf, service } from "../../guard/service.ts";
 import type { ClaimsOf } from "../../policy/credential.ts";
 import type { ProtectedMethodOf } from "../../policy/policy.ts";
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 import { serverAppIoPolicy, signedServerAppIoPolicy, type superExecKey } from "../policy.ts";
 import type { LinkState } from "../state/link-state.ts";
-import { superLinkNodeId } from "../state/random-id.ts";
 import {
   defaultMaxInlineBytes,
   type InlineSizeOptions,
