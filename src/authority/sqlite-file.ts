@@ -6,6 +6,13 @@ import { setTimeout as delay } from "node:timers/promises";
 const busyTimeoutMs = 5_000;
 const retryPauseMs = 20;
 
+/**
+ * How much of a file SQLite keeps in memory, in KiB. Of its own it keeps 2 MiB,
+ * and a transaction that changes more than that goes through the file again and
+ * again: tens of thousands of rows under random keys took more than twice as long.
+ */
+const cacheKib = 65_536;
+
 /** SQLite's result code for a lock that another connection holds (SQLITE_BUSY). */
 const sqliteBusy = 5;
 
@@ -47,6 +54,8 @@ function configure(database: DatabaseSync, path: string): void {
   // NORMAL loses no consistency in WAL mode, and no committed change but by a power failure.
   database.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
   database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+  // A negative number is in KiB.
+  database.exec(`PRAGMA cache_size = ${-cacheKib}`);
 }
 
 function openWith(path: string, prepare: (database: DatabaseSync) => void): DatabaseSync {

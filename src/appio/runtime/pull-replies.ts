@@ -4,7 +4,7 @@ import { InflateError } from "../objects/content-object.ts";
 import { Message } from "../objects/message.ts";
 import { messageErrorCodes } from "../objects/message-error.ts";
 import { metadataFromProto } from "../objects/metadata.ts";
-import { superLinkNodeId } from "./address-instruction.ts";
+import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 import type { ObjectChannel } from "./object-channel.ts";
 import { RunNotRunningError } from "./retry.ts";
 import { ObjectMismatchError, ObjectNotFoundError, ObjectUnavailableError } from "./transfer.ts";

@@ -1,39 +1,50 @@
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
+import { batches } from "./batches.ts";
 import type { StateTransaction } from "./core.ts";
-import { releaseObject } from "./object-release.ts";
+import { releaseObjects } from "./object-release.ts";
 
 /**
- * Deletes a reply and releases its objects.
+ * Deletes replies and releases their objects; of what is no reply, the object
+ * is released all the same.
  *
- * @returns The id of the instruction that it answered, if there was such a reply.
+ * @returns The ids of the instructions that they answered.
  */
-export async function forgetReply(
+export async function forgetReplies(
   tx: StateTransaction,
   runId: SqlUint64,
-  messageId: string,
-): Promise<string | undefined> {
-  const reply = await tx.query
-    .deleteFrom("reply")
-    .where("run_id", "=", runId)
-    .where("message_id", "=", messageId)
-    .returning("instruction_id")
-    .executeTakeFirst();
-  await releaseObject(tx, runId, messageId);
-  return reply?.instruction_id;
+  messageIds: readonly string[],
+): Promise<string[]> {
+  const answered: string[] = [];
+  for (const batch of batches(messageIds)) {
+    const replies = await tx.query
+      .deleteFrom("reply")
+      .where("run_id", "=", runId)
+      .where("message_id", "in", batch)
+      .returning("instruction_id")
+      .execute();
+    answered.push(...replies.map(({ instruction_id }) => instruction_id));
+  }
+  await releaseObjects(tx, runId, messageIds);
+  return answered;
 }
 
-/** Deletes an instruction, if there is one of that id, and releases its objects. */
-export async function forgetInstruction(
+/** Deletes instructions, where there are such, and releases their objects. */
+export async function forgetInstructions(
   tx: StateTransaction,
   runId: SqlUint64,
-  messageId: string,
+  messageIds: readonly string[],
 ): Promise<void> {
-  const { numDeletedRows } = await tx.query
-    .deleteFrom("instruction")
-    .where("run_id", "=", runId)
-    .where("message_id", "=", messageId)
-    .executeTakeFirstOrThrow();
-  if (numDeletedRows > 0n) {
-    await releaseObject(tx, runId, messageId);
+  for (const batch of batches(messageIds)) {
+    const deleted = await tx.query
+      .deleteFrom("instruction")
+      .where("run_id", "=", runId)
+      .where("message_id", "in", batch)
+      .returning("message_id")
+      .execute();
+    await releaseObjects(
+      tx,
+      runId,
+      deleted.map(({ message_id }) => message_id),
+    );
   }
 }

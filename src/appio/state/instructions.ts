@@ -1,14 +1,22 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { sql } from "kysely";
 import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
-import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import { fromSqlInteger, type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
+import { batches } from "./batches.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
-import { forgetInstruction } from "./forget-messages.ts";
-import { holdRunning, runningRun } from "./liveness.ts";
-import { type CheckedMessage, checkInstructions } from "./message-rules.ts";
-import { announceTrees } from "./object-trees.ts";
+import { forgetInstructions } from "./forget-messages.ts";
+import { assertRunning, holdRunning } from "./liveness.ts";
+import { type CheckedMessage, checkInstructions, malformed } from "./message-rules.ts";
+import { nextTurn } from "./next-turn.ts";
+import { type ObjectGraph, readTrees } from "./object-graph.ts";
+import { announceObjects } from "./object-trees.ts";
 import { hasObject } from "./objects.ts";
-import { decodeMessage, encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  expiryOf,
+  type MessageColumns,
+  type StoredMessage,
+} from "./stored-message.ts";
 import { transact } from "./transact.ts";
 
 /** What became of pushed messages. */
@@ -26,8 +34,9 @@ export interface Instructions {
    * to a node that never was online, or has unregistered, is left out. Storing a
    * message again changes nothing, so that a call can be repeated.
    *
-   * @throws ConnectError InvalidArgument if any message breaks a rule, and as
-   * for any run that is not running; nothing is stored then.
+   * @throws ConnectError InvalidArgument if any message breaks a rule or there
+   * are too many (see `callLimits`), and as for any run that is not running;
+   * nothing is stored then.
    */
   push(
     runId: bigint,
@@ -49,10 +58,14 @@ export interface Instructions {
 export function createInstructionState(core: StateCore): Instructions {
   return {
     async push(runId, messages, trees) {
+      const prepared = await prepare(core, runId, messages, trees).catch(async (reason) => {
+        // What is true of the run itself is told first.
+        await assertRunning(core, runId);
+        throw reason;
+      });
       return transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
-        const checked = checkInstructions(runId, messages, trees, core.now());
-        return pushAll(tx, toSqlInteger(runId), checked);
+        return pushAll(tx, toSqlInteger(runId), prepared);
       });
     },
     take: (nodeId) => transact(core, (tx) => takeOldest(core, tx, nodeId)),
@@ -70,72 +83,134 @@ export function createInstructionState(core: StateCore): Instructions {
   };
 }
 
+/** Messages that have passed the rules, ready to be stored. */
+interface PreparedMessages {
+  readonly messages: readonly (CheckedMessage & { readonly columns: MessageColumns })[];
+  readonly graph: ObjectGraph;
+}
+
+/** After how many messages others get their turn while messages are made ready. */
+const messagesPerTurn = 10;
+
+/** What takes time and needs no transaction. */
+async function prepare(
+  core: StateCore,
+  runId: bigint,
+  messages: readonly Message[],
+  trees: readonly ObjectTree[],
+): Promise<PreparedMessages> {
+  const checked = checkInstructions(runId, messages, trees, core.now());
+  const graph = await readTrees(trees, treesField);
+  const prepared: PreparedMessages["messages"][number][] = [];
+  for (const message of checked) {
+    prepared.push({ ...message, columns: encodeMessage(message) });
+    if (prepared.length % messagesPerTurn === 0) {
+      await nextTurn();
+    }
+  }
+  return { messages: prepared, graph };
+}
+
+/** The request's field with the trees of pushed messages. */
+const treesField = "message_object_trees";
+
 async function pushAll(
   tx: StateTransaction,
   runId: SqlUint64,
-  messages: readonly CheckedMessage[],
+  { messages, graph }: PreparedMessages,
 ): Promise<PushedMessages> {
-  const stored: CheckedMessage[] = [];
-  const messageIds: string[] = [];
-  for (const message of messages) {
-    const accepted = await pushOne(tx, runId, message);
-    messageIds.push(accepted ? message.metadata.messageId : "");
-    if (accepted) {
-      stored.push(message);
-    }
+  const reachable = await reachableNodes(tx, messages);
+  const accepted = messages.filter(({ metadata }) => reachable.has(metadata.dstNodeId));
+  for (const batch of batches(accepted, messagesPerStatement)) {
+    await insertMessages(tx, runId, batch);
+    await nextTurn();
   }
-  const trees = stored.map(({ tree }) => tree);
-  return { messageIds, objectsToPush: await announceTrees(tx, runId, trees) };
+  const announced =
+    accepted.length === messages.length
+      ? graph
+      : await readTrees(
+          accepted.map(({ tree }) => tree),
+          treesField,
+        );
+  return {
+    messageIds: messages.map(({ metadata }) =>
+      reachable.has(metadata.dstNodeId) ? metadata.messageId : "",
+    ),
+    objectsToPush: await announceObjects(tx, runId, announced),
+  };
 }
 
-async function pushOne(
+/** The destinations that have been online and have not unregistered. */
+async function reachableNodes(
+  tx: StateTransaction,
+  messages: readonly CheckedMessage[],
+): Promise<Set<bigint>> {
+  const wanted = [...new Set(messages.map(({ metadata }) => metadata.dstNodeId))];
+  const reachable = new Set<bigint>();
+  for (const batch of batches(wanted)) {
+    const nodes = await tx.query
+      .selectFrom("node")
+      .select("node_id")
+      .where("node_id", "in", batch.map(toSqlInteger))
+      .where("online_until", "is not", null)
+      .where("unregistered_at", "is", null)
+      .execute();
+    for (const { node_id } of nodes) {
+      reachable.add(fromSqlInteger(node_id));
+    }
+  }
+  return reachable;
+}
+
+const messagesPerStatement = 100;
+
+/** Stores messages of a run that the transaction holds running; those that are stored already stay. */
+async function insertMessages(
   tx: StateTransaction,
   runId: SqlUint64,
-  message: CheckedMessage,
-): Promise<boolean> {
-  const { messageId, dstNodeId } = message.metadata;
-  const columns = encodeMessage(message);
+  messages: PreparedMessages["messages"],
+): Promise<void> {
   const { numInsertedOrUpdatedRows } = await tx.query
     .insertInto("instruction")
-    .columns(["run_id", "message_id", "dst_node_id", "expires_at", "message", "tree"])
-    .expression(({ val }) =>
-      runningRun(tx, runId)
-        .innerJoin("node", (join) => join.on("node.node_id", "=", toSqlInteger(dstNodeId)))
-        .where("node.online_until", "is not", null)
-        .where("node.unregistered_at", "is", null)
-        .select([
-          "run.run_id",
-          val(messageId).as("message_id"),
-          "node.node_id",
-          val(expiryOf(message)).as("expires_at"),
-          val(columns.message).as("message"),
-          val(columns.tree).as("tree"),
-        ]),
+    .values(
+      messages.map((message) => ({
+        run_id: runId,
+        message_id: message.metadata.messageId,
+        dst_node_id: toSqlInteger(message.metadata.dstNodeId),
+        expires_at: expiryOf(message),
+        ...message.columns,
+      })),
     )
     .onConflict((conflict) => conflict.columns(["run_id", "message_id"]).doNothing())
     .executeTakeFirstOrThrow();
-  return numInsertedOrUpdatedRows === 1n || isRepeated(tx, runId, messageId, columns.message);
+  if (numInsertedOrUpdatedRows !== BigInt(messages.length)) {
+    await assertRepeated(tx, runId, messages);
+  }
 }
 
-async function isRepeated(
+/** Makes sure that what is stored under the ids of some messages are these messages. */
+async function assertRepeated(
   tx: StateTransaction,
   runId: SqlUint64,
-  messageId: string,
-  message: Uint8Array,
-): Promise<boolean> {
-  const known = await tx.query
+  messages: PreparedMessages["messages"],
+): Promise<void> {
+  const stored = await tx.query
     .selectFrom("instruction")
-    .select("message")
+    .select(["message_id", "message"])
     .where("run_id", "=", runId)
-    .where("message_id", "=", messageId)
-    .executeTakeFirst();
-  if (known !== undefined && Buffer.compare(known.message, message) !== 0) {
-    throw new ConnectError(
-      `Malformed PushMessages: another message has the id ${messageId}`,
-      Code.InvalidArgument,
-    );
+    .where(
+      "message_id",
+      "in",
+      messages.map(({ metadata }) => metadata.messageId),
+    )
+    .execute();
+  const known = new Map(stored.map(({ message_id, message }) => [message_id, message]));
+  for (const { metadata, columns } of messages) {
+    const message = known.get(metadata.messageId);
+    if (message === undefined || Buffer.compare(message, columns.message) !== 0) {
+      throw malformed(`another message has the id ${metadata.messageId}`);
+    }
   }
-  return known !== undefined;
 }
 
 /** After how long a message that its node neither confirmed nor answered was lost, in milliseconds. */
@@ -193,7 +268,7 @@ async function takeOldest(
   }
   if (!(await hasObject(tx, taken.run_id, taken.message_id))) {
     // The app has confirmed its own message: there is nothing left to pull.
-    await forgetInstruction(tx, taken.run_id, taken.message_id);
+    await forgetInstructions(tx, taken.run_id, [taken.message_id]);
     return undefined;
   }
   return decodeMessage(taken);

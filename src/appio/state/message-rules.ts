@@ -1,8 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Message, Metadata, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
-import { isObjectId } from "../objects/object-id.ts";
-import { postOrder } from "../objects/object-tree.ts";
 import { superLinkNodeId } from "../objects/super-link-node-id.ts";
+import { assertWithin, callLimits } from "./call-limits.ts";
 
 /** A message that has passed the rules, and the tree of its objects. */
 export interface CheckedMessage {
@@ -23,9 +22,11 @@ const messageType = new RegExp(
 );
 
 /**
- * Checks the messages that a ServerApp pushes (contract section 5.3).
+ * Checks the messages that a ServerApp pushes (contract section 5.3); what is
+ * below the roots of their trees is for `readTrees`.
  *
- * @throws ConnectError InvalidArgument `Malformed PushMessages: <what is wrong>`.
+ * @throws ConnectError InvalidArgument `Malformed PushMessages: <what is wrong>`,
+ * or when there are too many messages.
  */
 export function checkInstructions(
   runId: bigint,
@@ -36,6 +37,7 @@ export function checkInstructions(
   if (messages.length === 0) {
     throw malformed("there are no messages");
   }
+  assertWithin("messages_list", messages.length, callLimits.messages);
   if (messages.length !== trees.length) {
     throw malformed("there must be one object tree for each message");
   }
@@ -99,15 +101,11 @@ function commonFaults(metadata: Metadata, nowMs: number): string[] {
 }
 
 function treeFaults({ messageId }: Metadata, tree: ObjectTree): string[] {
-  for (const objectId of postOrder(tree)) {
-    if (!isObjectId(objectId)) {
-      return ["an object id is not 64 hexadecimal characters"];
-    }
-  }
   // Receivers find the tree by the message's id: any other root is never delivered.
   return tree.objectId === messageId ? [] : ["the object tree is not the message's"];
 }
 
-function malformed(detail: string): ConnectError {
+/** Makes the error that says what is wrong with pushed messages. */
+export function malformed(detail: string): ConnectError {
   return new ConnectError(`Malformed PushMessages: ${detail}`, Code.InvalidArgument);
 }

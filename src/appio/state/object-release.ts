@@ -1,77 +1,117 @@
 import { sql } from "kysely";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
+import { isObjectId } from "../objects/object-id.ts";
+import { batches } from "./batches.ts";
 import type { StateTransaction } from "./core.ts";
-import { batches } from "./object-trees.ts";
+import { nextTurn } from "./next-turn.ts";
 import { holdObjects } from "./postgres-locks.ts";
+import { textList } from "./text-list.ts";
+
+/** Objects per statement: some milliseconds on SQLite. */
+const batchSize = 1_000;
+
+/** Contents per statement: SQLite walks through all of their pages. */
+const contentsPerStatement = 16;
 
 /**
- * Takes an object from a run unless one of the run's own objects has it as a
+ * Takes objects from a run, each unless one of the run's own objects has it as a
  * child, and then likewise its children. Another run's objects neither hold it
  * nor lose it. Unknown ids and held objects are left alone.
  */
-export async function releaseObject(
+export async function releaseObjects(
   tx: StateTransaction,
   runId: SqlUint64,
-  objectId: string,
+  objectIds: readonly string[],
 ): Promise<void> {
   await holdObjects(tx, runId, "release");
-  const candidates = [objectId];
-  for (let id = candidates.pop(); id !== undefined; id = candidates.pop()) {
-    const removed = await removeUnheld(tx, runId, id);
-    if (removed === undefined) {
-      continue;
+  let wasAvailable = false;
+  for (let candidates = objectIds.filter(isObjectId); candidates.length > 0; ) {
+    const children = new Set<string>();
+    for (const batch of batches(candidates, batchSize)) {
+      const removed = await removeUnheld(tx, runId, batch);
+      const available = removed.filter(({ is_available }) => is_available === 1n);
+      await letGo(tx, idsOf(available));
+      wasAvailable ||= available.length > 0;
+      for (const childId of await removeEdges(tx, runId, idsOf(removed))) {
+        children.add(childId);
+      }
+      if (batch.length === batchSize) {
+        await nextTurn();
+      }
     }
-    const children = await tx.query
-      .deleteFrom("run_object_child")
-      .where("run_id", "=", runId)
-      .where("parent_id", "=", id)
-      .returning("child_id")
-      .execute();
-    candidates.push(...children.map(({ child_id }) => child_id));
-    if (removed.is_available === 1n) {
-      await tx.query
-        .updateTable("object")
-        .set(({ eb }) => ({ holders: eb("holders", "-", 1n) }))
-        .where("object_id", "=", id)
-        .execute();
-      await dropContents(tx);
-    }
+    candidates = [...children];
+  }
+  if (wasAvailable) {
+    await dropContents(tx);
   }
 }
 
-function removeUnheld(tx: StateTransaction, runId: SqlUint64, objectId: string) {
+function removeUnheld(tx: StateTransaction, runId: SqlUint64, objectIds: readonly string[]) {
   return tx.query
     .deleteFrom("run_object")
     .where("run_id", "=", runId)
-    .where("object_id", "=", objectId)
+    .where("object_id", "in", textList(tx.database.engine, objectIds))
     .where(({ exists, not, selectFrom }) =>
       not(
         exists(
           selectFrom("run_object_child")
             .select("parent_id")
             .where("run_object_child.run_id", "=", runId)
-            .where("run_object_child.child_id", "=", objectId),
+            .whereRef("run_object_child.child_id", "=", "run_object.object_id"),
         ),
       ),
     )
-    .returning("is_available")
-    .executeTakeFirst();
+    .returning(["object_id", "is_available"])
+    .execute();
+}
+
+/** Removes the edges of objects that are gone, and returns the ids of the children. */
+async function removeEdges(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  parentIds: readonly string[],
+): Promise<string[]> {
+  if (parentIds.length === 0) {
+    return [];
+  }
+  const edges = await tx.query
+    .deleteFrom("run_object_child")
+    .where("run_id", "=", runId)
+    .where("parent_id", "in", textList(tx.database.engine, parentIds))
+    .returning("child_id")
+    .execute();
+  return edges.map(({ child_id }) => child_id);
+}
+
+/** Notes that a run has the bytes of some objects no more. */
+async function letGo(tx: StateTransaction, objectIds: readonly string[]): Promise<void> {
+  if (objectIds.length > 0) {
+    await tx.query
+      .updateTable("object")
+      .set(({ eb }) => ({ holders: eb("holders", "-", 1n) }))
+      .where("object_id", "in", textList(tx.database.engine, objectIds))
+      .execute();
+  }
 }
 
 /** Takes all objects from a run. What other runs have pushed too stays with them. */
 export async function releaseRunObjects(tx: StateTransaction, runId: SqlUint64): Promise<void> {
-  await tx.query
-    .updateTable("object")
-    .set(({ eb }) => ({ holders: eb("holders", "-", 1n) }))
-    .where("object_id", "in", ({ selectFrom }) =>
-      selectFrom("run_object")
-        .select("run_object.object_id")
-        .where("run_id", "=", runId)
-        .where("is_available", "=", 1n),
-    )
-    .execute();
-  await tx.query.deleteFrom("run_object_child").where("run_id", "=", runId).execute();
-  await tx.query.deleteFrom("run_object").where("run_id", "=", runId).execute();
+  for (let gone = batchSize; gone === batchSize; await nextTurn()) {
+    const removed = await tx.query
+      .deleteFrom("run_object")
+      .where("run_id", "=", runId)
+      .where("object_id", "in", ({ selectFrom }) =>
+        selectFrom("run_object as some")
+          .select("some.object_id")
+          .where("some.run_id", "=", runId)
+          .limit(batchSize),
+      )
+      .returning(["object_id", "is_available"])
+      .execute();
+    await letGo(tx, idsOf(removed.filter(({ is_available }) => is_available === 1n)));
+    await removeEdges(tx, runId, idsOf(removed));
+    gone = removed.length;
+  }
   await dropContents(tx);
 }
 
@@ -85,7 +125,15 @@ async function dropContents(tx: StateTransaction): Promise<void> {
     .where(sql<boolean>`holders <= 0`)
     .returning("object_id")
     .execute();
-  for (const batch of batches(dropped.map(({ object_id }) => object_id))) {
-    await tx.query.deleteFrom("object_content").where("object_id", "in", batch).execute();
+  for (const batch of batches(idsOf(dropped), contentsPerStatement)) {
+    await tx.query
+      .deleteFrom("object_content")
+      .where("object_id", "in", textList(tx.database.engine, batch))
+      .execute();
+    await nextTurn();
   }
+}
+
+function idsOf(rows: readonly { readonly object_id: string }[]): string[] {
+  return rows.map(({ object_id }) => object_id);
 }

@@ -1,98 +1,117 @@
-import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
+import { sql } from "kysely";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
+import { batches } from "./batches.ts";
 import type { StateTransaction } from "./core.ts";
+import { nextTurn } from "./next-turn.ts";
+import type { ObjectGraph } from "./object-graph.ts";
 import { holdObjects } from "./postgres-locks.ts";
+import { textList, textTable } from "./text-list.ts";
+
+/** Objects per statement: some milliseconds on SQLite. */
+const batchSize = 1_000;
 
 /**
- * Announces the objects of trees for a run, children before parents. An object
- * that the run has announced before keeps the children it had then.
+ * Announces objects for a run. Until the bytes of an object are there, it has
+ * all the children that were ever announced for it: whoever knows its id could
+ * else announce it without them, before or after its owner does, and then have
+ * them released. The bytes say which it has ({@link setChildren}); what is
+ * announced later of an object whose bytes the run has pushed changes nothing.
  *
- * @returns Ids of the objects whose bytes the run has not pushed, each once.
+ * @returns Ids of the objects whose bytes the run has not pushed, children first.
  */
-export async function announceTrees(
+export async function announceObjects(
   tx: StateTransaction,
   runId: SqlUint64,
-  trees: readonly ObjectTree[],
+  { objectIds, children }: ObjectGraph,
 ): Promise<string[]> {
-  const nodes = new Map<string, ObjectTree>();
-  for (const tree of trees) {
-    for (const node of nodesOf(tree)) {
-      if (!nodes.has(node.objectId)) {
-        nodes.set(node.objectId, node);
-      }
-    }
-  }
   await holdObjects(tx, runId, "announce");
-  // In one order for all: two who announce the same objects must not wait for each other.
-  const inOrder = [...nodes.values()].toSorted((a, b) => (a.objectId < b.objectId ? -1 : 1));
   const missing = new Set<string>();
-  for (const batch of batches(inOrder)) {
+  // In one order for all: two who announce the same objects must not wait for each other.
+  for (const batch of batches(objectIds.toSorted(), batchSize)) {
     for (const objectId of await announceBatch(tx, runId, batch)) {
       missing.add(objectId);
     }
+    const edges = batch
+      .filter((objectId) => missing.has(objectId))
+      .flatMap((parent) => (children.get(parent) ?? []).map((child) => parent + child));
+    for (const some of batches(edges, batchSize)) {
+      await addEdges(tx, runId, some);
+    }
+    if (batch.length === batchSize) {
+      await nextTurn();
+    }
   }
-  return [...nodes.keys()].filter((objectId) => missing.has(objectId));
+  return objectIds.filter((objectId) => missing.has(objectId));
 }
 
 async function announceBatch(
   tx: StateTransaction,
   runId: SqlUint64,
-  nodes: readonly ObjectTree[],
+  objectIds: readonly string[],
 ): Promise<string[]> {
-  const announced = await tx.query
-    .insertInto("run_object")
-    .values(nodes.map(({ objectId }) => ({ run_id: runId, object_id: objectId })))
-    .onConflict((conflict) => conflict.doNothing())
-    .returning("object_id")
-    .execute();
-  const isNew = new Set(announced.map(({ object_id }) => object_id));
-  const edges = nodes
-    .filter(({ objectId }) => isNew.has(objectId))
-    .flatMap(({ objectId, children }) =>
-      [...new Set(children.map((child) => child.objectId))].map((childId) => ({
-        run_id: runId,
-        parent_id: objectId,
-        child_id: childId,
-      })),
-    );
-  for (const batch of batches(edges)) {
-    await tx.query.insertInto("run_object_child").values(batch).execute();
-  }
+  const { engine } = tx.database;
+  await sql`
+    insert into run_object (run_id, object_id)
+    select cast(${runId} as bigint), listed.value from ${textTable(engine, objectIds)} where true
+    on conflict do nothing
+  `.execute(tx.query);
   const missing = await tx.query
     .selectFrom("run_object")
     .select("object_id")
     .where("run_id", "=", runId)
     .where("is_available", "=", 0n)
-    .where(
-      "object_id",
-      "in",
-      nodes.map(({ objectId }) => objectId),
-    )
+    .where("object_id", "in", textList(engine, objectIds))
     .execute();
   return missing.map(({ object_id }) => object_id);
 }
 
-/** Yields the nodes of a tree, children before parents, at any depth. */
-function* nodesOf(tree: ObjectTree): Generator<ObjectTree> {
-  const path = [{ node: tree, next: 0 }];
-  for (let step = path.at(-1); step !== undefined; step = path.at(-1)) {
-    const child = step.node.children[step.next];
-    if (child === undefined) {
-      yield step.node;
-      path.pop();
-    } else {
-      step.next += 1;
-      path.push({ node: child, next: 0 });
-    }
-  }
+/** The length of an object's id. */
+const idLength = sql.lit(64);
+
+/** Adds edges that are not there yet, each given as the parent's id followed by the child's. */
+async function addEdges(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  edges: readonly string[],
+): Promise<void> {
+  await sql`
+    insert into run_object_child (run_id, parent_id, child_id)
+    select cast(${runId} as bigint), substr(listed.value, 1, ${idLength}), substr(listed.value, ${idLength} + 1)
+    from ${textTable(tx.database.engine, edges)} where true
+    on conflict do nothing
+  `.execute(tx.query);
 }
 
-/** Rows per statement: engines bound the number of parameters. */
-const batchSize = 500;
-
-/** Cuts a list into pieces that fit into one statement. */
-export function* batches<T>(list: readonly T[]): Generator<T[]> {
-  for (let start = 0; start < list.length; start += batchSize) {
-    yield list.slice(start, start + batchSize);
+/** Makes an object's children those that its bytes name, whatever was announced. */
+export async function setChildren(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+  childIds: readonly string[],
+): Promise<void> {
+  const announced = await tx.query
+    .selectFrom("run_object_child")
+    .select("child_id")
+    .where("run_id", "=", runId)
+    .where("parent_id", "=", objectId)
+    .execute();
+  const wanted = new Set(childIds);
+  const known = new Set(announced.map(({ child_id }) => child_id));
+  const extra = [...known].filter((childId) => !wanted.has(childId));
+  for (const some of batches(extra, batchSize)) {
+    await tx.query
+      .deleteFrom("run_object_child")
+      .where("run_id", "=", runId)
+      .where("parent_id", "=", objectId)
+      .where("child_id", "in", textList(tx.database.engine, some))
+      .execute();
+  }
+  const lacking = [...wanted].filter((childId) => !known.has(childId));
+  for (const some of batches(lacking, batchSize)) {
+    await addEdges(
+      tx,
+      runId,
+      some.map((childId) => objectId + childId),
+    );
   }
 }

@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { OnConflictBuilder } from "kysely";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { objectIdOf } from "../objects/object-id.ts";
-import { assertObjectStructure, ObjectStructureError } from "../objects/structure.ts";
+import { ObjectStructureError, parseObject } from "../objects/structure.ts";
+import { batches } from "./batches.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { readLargeBytes } from "./large-bytes.ts";
 import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
-import { releaseObject } from "./object-release.ts";
+import { releaseObjects } from "./object-release.ts";
+import { setChildren } from "./object-trees.ts";
+import type { StateTables } from "./tables.ts";
 import { transact } from "./transact.ts";
 
 /** What a run can be told about an object. */
@@ -54,8 +58,8 @@ export function createObjectState(core: StateCore): Objects {
       if (objectIdOf(content, () => createHash("sha256")) !== objectId) {
         return false;
       }
-      checkStructure(content, objectId);
-      return transact(core, (tx) => putObject(core, tx, runId, objectId, content));
+      const childIds = childIdsOf(content, objectId);
+      return transact(core, (tx) => putObject(core, tx, runId, { objectId, content, childIds }));
     },
     get: (runId, objectId) =>
       transact(core, async (tx) => {
@@ -65,19 +69,19 @@ export function createObjectState(core: StateCore): Objects {
     release: (runId, objectId) =>
       transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
-        await releaseObject(tx, toSqlInteger(runId), objectId);
+        await releaseObjects(tx, toSqlInteger(runId), [objectId]);
       }),
   };
 }
 
 /**
- * Checks the structure of an object, not its id.
+ * Returns the children that an object's bytes name. Checks their structure, not the id.
  *
- * @throws ConnectError FailedPrecondition if it has none.
+ * @throws ConnectError FailedPrecondition if they have none.
  */
-export function checkStructure(content: Uint8Array, objectId: string): void {
+export function childIdsOf(content: Uint8Array, objectId: string): readonly string[] {
   try {
-    assertObjectStructure(content, objectId);
+    return parseObject(content, objectId).childIds;
   } catch (error) {
     if (error instanceof ObjectStructureError) {
       throw new ConnectError(error.message, Code.FailedPrecondition);
@@ -86,16 +90,23 @@ export function checkStructure(content: Uint8Array, objectId: string): void {
   }
 }
 
+/** An object whose bytes have been checked. */
+interface CheckedObject {
+  readonly objectId: string;
+  readonly content: Uint8Array;
+  readonly childIds: readonly string[];
+}
+
 async function putObject(
   core: StateCore,
   tx: StateTransaction,
   runId: bigint,
-  objectId: string,
-  content: Uint8Array,
+  { objectId, content, childIds }: CheckedObject,
 ): Promise<boolean> {
   await holdRunning(core, tx, runId);
   const id = toSqlInteger(runId);
   if (await markAvailable(tx, id, objectId)) {
+    await setChildren(tx, id, objectId, childIds);
     await keepContent(tx, objectId, content);
     return true;
   }
@@ -128,17 +139,19 @@ export async function keepContent(
   await tx.query
     .insertInto("object")
     .values({ object_id: objectId, holders: 1n })
-    .onConflict((conflict) =>
-      conflict
-        .column("object_id")
-        .doUpdateSet(({ eb, ref }) => ({ holders: eb(ref("object.holders"), "+", 1n) })),
-    )
+    .onConflict(oneMoreHolder)
     .execute();
   await tx.query
     .insertInto("object_content")
     .values({ object_id: objectId, content })
     .onConflict((conflict) => conflict.column("object_id").doNothing())
     .execute();
+}
+
+function oneMoreHolder(conflict: OnConflictBuilder<StateTables, "object">) {
+  return conflict
+    .column("object_id")
+    .doUpdateSet(({ eb, ref }) => ({ holders: eb(ref("object.holders"), "+", 1n) }));
 }
 
 /** Finds an object that a run announced; its content is undefined until the run has pushed it. */
@@ -164,19 +177,39 @@ export async function findObject(
   return content === undefined ? undefined : { content: content ?? undefined };
 }
 
+/** An object that the SuperLink makes itself; it has no children. */
+export interface OwnObject {
+  readonly objectId: string;
+  readonly content: Uint8Array;
+}
+
 /**
- * Announces an object that the SuperLink made itself and makes it available,
- * for a running run that the transaction holds.
+ * Announces objects of the SuperLink's own and makes them available, for a
+ * running run that the transaction holds and that does not have them.
  */
-export async function addOwnObject(
+export async function addOwnObjects(
   tx: StateTransaction,
   runId: SqlUint64,
-  objectId: string,
-  content: Uint8Array,
+  own: readonly OwnObject[],
 ): Promise<void> {
-  await tx.query.insertInto("run_object").values({ run_id: runId, object_id: objectId }).execute();
-  await markAvailable(tx, runId, objectId);
-  await keepContent(tx, objectId, content);
+  for (const batch of batches(own)) {
+    await tx.query
+      .insertInto("run_object")
+      .values(
+        batch.map(({ objectId }) => ({ run_id: runId, object_id: objectId, is_available: 1n })),
+      )
+      .execute();
+    await tx.query
+      .insertInto("object")
+      .values(batch.map(({ objectId }) => ({ object_id: objectId, holders: 1n })))
+      .onConflict(oneMoreHolder)
+      .execute();
+    await tx.query
+      .insertInto("object_content")
+      .values(batch.map(({ objectId, content }) => ({ object_id: objectId, content })))
+      .onConflict((conflict) => conflict.column("object_id").doNothing())
+      .execute();
+  }
 }
 
 /** Tells whether a run has announced an object, and still has it. */
@@ -185,11 +218,20 @@ export async function hasObject(
   runId: SqlUint64,
   objectId: string,
 ): Promise<boolean> {
+  return (await isAvailable(tx, runId, objectId)) !== undefined;
+}
+
+/** Tells whether a run has the bytes of an object; undefined if it has not announced it. */
+export async function isAvailable(
+  tx: StateTransaction,
+  runId: SqlUint64,
+  objectId: string,
+): Promise<boolean | undefined> {
   const row = await tx.query
     .selectFrom("run_object")
-    .select("object_id")
+    .select("is_available")
     .where("run_id", "=", runId)
     .where("object_id", "=", objectId)
     .executeTakeFirst();
-  return row !== undefined;
+  return row && row.is_available === 1n;
 }

@@ -7,11 +7,14 @@ import {
 } from "../../../gen/flwr/proto/message_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { ttlToleranceSeconds } from "../objects/message.ts";
+import { assertWithin, callLimits } from "./call-limits.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
-import { forgetInstruction, forgetReply } from "./forget-messages.ts";
-import { holdRunning } from "./liveness.ts";
+import { forgetInstructions, forgetReplies } from "./forget-messages.ts";
+import { assertRunning, holdRunning } from "./liveness.ts";
 import { type CheckedMessage, checkReply } from "./message-rules.ts";
-import { announceTrees } from "./object-trees.ts";
+import { type ObjectGraph, readTrees } from "./object-graph.ts";
+import { announceObjects } from "./object-trees.ts";
+import { isAvailable } from "./objects.ts";
 import { answersTo } from "./reply-answers.ts";
 import { decodeMessage, encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
 import { transact } from "./transact.ts";
@@ -74,13 +77,18 @@ export interface Replies {
 /** Creates the part of the state that keeps replies. */
 export function createReplyState(core: StateCore): Replies {
   return {
-    push: (message, tree, runtimeSeconds) =>
-      transact(core, async (tx) => {
-        const runId = message.metadata?.runId ?? 0n;
+    async push(message, tree, runtimeSeconds) {
+      const runId = message.metadata?.runId ?? 0n;
+      const prepared = await prepare(core, message, tree).catch(async (reason) => {
+        // What is true of the run itself is told first.
+        await assertRunning(core, runId);
+        throw reason;
+      });
+      return transact(core, async (tx) => {
         await holdRunning(core, tx, runId, "update");
-        const reply = checkReply(message, tree, core.now());
-        return pushReply(core, tx, toSqlInteger(runId), reply, runtimeSeconds);
-      }),
+        return pushReply(core, tx, toSqlInteger(runId), prepared, runtimeSeconds);
+      });
+    },
     async assertHonest(runId, objectId, content) {
       const reply = await core.database.query
         .selectFrom("reply")
@@ -90,12 +98,13 @@ export function createReplyState(core: StateCore): Replies {
         .where("is_error", "=", 0n)
         .executeTakeFirst();
       if (reply !== undefined && !saysTheSame(decodeMessage(reply).message, content)) {
-        throw new ConnectError("The message names another sender.", Code.PermissionDenied);
+        throw anotherSender();
       }
     },
     find: (runId, instructionIds) =>
       transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
+        assertWithin("message_ids", instructionIds.length, callLimits.messageIds);
         return answersTo(core, tx, toSqlInteger(runId), [...new Set(instructionIds)]);
       }),
     confirm: (runId, messageId) =>
@@ -106,19 +115,40 @@ export function createReplyState(core: StateCore): Replies {
   };
 }
 
+/** A reply that has passed the rules, and its objects. */
+interface PreparedReply {
+  readonly reply: CheckedMessage;
+  readonly graph: ObjectGraph;
+}
+
+/** What takes time and needs no transaction. */
+async function prepare(
+  core: StateCore,
+  message: Message,
+  tree: ObjectTree | undefined,
+): Promise<PreparedReply> {
+  const reply = checkReply(message, tree, core.now());
+  return { reply, graph: await readTrees([reply.tree], "message_object_trees") };
+}
+
 async function pushReply(
   core: StateCore,
   tx: StateTransaction,
   runId: SqlUint64,
-  reply: CheckedMessage,
+  { reply, graph }: PreparedReply,
   runtimeSeconds: number,
 ): Promise<PushedReply> {
   if (await storeReply(core, tx, runId, reply)) {
+    // The bytes of a new reply are new, and `assertHonest` sees them. What is
+    // there was said by another message: an instruction, or somebody's reply.
+    if (await isAvailable(tx, runId, reply.metadata.messageId)) {
+      throw anotherSender();
+    }
     await addRuntime(tx, runId, runtimeSeconds);
   } else if (!(await isStored(tx, runId, reply))) {
     return { messageId: undefined, objectsToPush: [] };
   }
-  const objectsToPush = await announceTrees(tx, runId, [reply.tree]);
+  const objectsToPush = await announceObjects(tx, runId, graph);
   return { messageId: reply.metadata.messageId, objectsToPush };
 }
 
@@ -159,7 +189,8 @@ async function storeReply(
         .where("instruction.expires_at", ">", core.now() / 1000)
         .where("instruction.expires_at", ">=", expiresAt - ttlToleranceSeconds),
     )
-    .onConflict((conflict) => conflict.columns(["run_id", "instruction_id"]).doNothing())
+    // One reply to an instruction, and one under an id.
+    .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirstOrThrow();
   return numInsertedOrUpdatedRows === 1n;
 }
@@ -194,10 +225,11 @@ async function confirmReply(
   runId: SqlUint64,
   messageId: string,
 ): Promise<void> {
-  const instructionId = await forgetReply(tx, runId, messageId);
-  if (instructionId !== undefined) {
-    await forgetInstruction(tx, runId, instructionId);
-  }
+  await forgetInstructions(tx, runId, await forgetReplies(tx, runId, [messageId]));
+}
+
+function anotherSender(): ConnectError {
+  return new ConnectError("The message names another sender.", Code.PermissionDenied);
 }
 
 /** Tells whether a message object's body has the addresses of a message as it was announced. */

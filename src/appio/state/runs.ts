@@ -4,10 +4,10 @@ import { type ConfigRecord, ConfigRecordSchema } from "../../../gen/flwr/proto/r
 import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
 import { fromSqlInteger, toSqlInteger } from "../../authority/sql-integer.ts";
 import type { Token } from "../../policy/token.ts";
+import { batches } from "./batches.ts";
 import type { StateCore } from "./core.ts";
 import { assertRunning } from "./liveness.ts";
 import { createRuns, type NewRuns } from "./new-runs.ts";
-import { batches } from "./object-trees.ts";
 import { claimRun, type RequestedStatus, stopRun, updateStatus } from "./run-changes.ts";
 import { toRun } from "./run-record.ts";
 import type { RunTable } from "./tables.ts";

@@ -1,4 +1,4 @@
-import type { CreateTableBuilder, Kysely } from "kysely";
+import type { CreateTableBuilder, Kysely, RawBuilder } from "kysely";
 import { sql } from "kysely";
 import type { SqlSchema } from "../../authority/migrate.ts";
 import type { SqlEngine } from "../../authority/sql-database.ts";
@@ -14,6 +14,8 @@ export function stateSchema(engine: SqlEngine): SqlSchema {
       "0003_messages": { up: (db) => createMessages(db, engine, bytes) },
       "0004_objects": { up: (db) => createObjects(db, bytes) },
       "0005_uncompressed": { up: (db) => keepUncompressed(db, engine) },
+      "0006_compact_objects": { up: (db) => compactObjects(db, engine) },
+      "0007_one_reply_per_id": { up: makeReplyIdsUnique },
     },
   };
 }
@@ -27,6 +29,50 @@ async function keepUncompressed(db: Kysely<unknown>, engine: SqlEngine): Promise
     await sql`alter table object_content alter column content set storage external`.execute(db);
     await sql`alter table serverapp_context alter column context set storage external`.execute(db);
   }
+}
+
+/** A node's reply cannot take the id, and with it the objects, of another reply. */
+async function makeReplyIdsUnique(db: Kysely<unknown>): Promise<void> {
+  await db.schema.dropIndex("reply_by_id").execute();
+  await db.schema
+    .createIndex("reply_by_id")
+    .unique()
+    .on("reply")
+    .columns(["run_id", "message_id"])
+    .execute();
+  // For counting error replies: there are few, among many others.
+  await db.schema
+    .createIndex("reply_error")
+    .on("reply")
+    .columns(["run_id", "expires_at"])
+    .where(sql`is_error`, "=", sql`1`)
+    .execute();
+}
+
+/**
+ * On SQLite, keeps the rows of objects in the order of their keys, which it else
+ * keeps beside them: an object is written once instead of twice, an edge twice
+ * instead of three times.
+ */
+export async function compactObjects(db: Kysely<unknown>, engine: SqlEngine): Promise<void> {
+  if (engine !== "sqlite") {
+    return;
+  }
+  await db.schema.dropIndex("run_object_parents").execute();
+  await db.schema.alterTable("run_object").renameTo("loose_run_object").execute();
+  await db.schema.alterTable("run_object_child").renameTo("loose_run_object_child").execute();
+  await createRunObjects(db, sql`without rowid`);
+  for (const table of ["run_object", "run_object_child"]) {
+    await sql`insert into ${sql.table(table)} select * from ${sql.table(`loose_${table}`)}`.execute(
+      db,
+    );
+    await db.schema.dropTable(`loose_${table}`).execute();
+  }
+  await db.schema
+    .createIndex("run_object_parents")
+    .on("run_object_child")
+    .columns(["run_id", "child_id"])
+    .execute();
 }
 
 type Bytes = ReturnType<typeof sql>;
@@ -137,20 +183,7 @@ async function createMessages(db: Kysely<unknown>, engine: SqlEngine, bytes: Byt
 
 /** Creates the tables of the objects, which a SuperLink and a node have alike. */
 export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<void> {
-  await db.schema
-    .createTable("run_object")
-    .addColumn("run_id", "bigint", (column) => column.notNull())
-    .addColumn("object_id", "text", (column) => column.notNull())
-    .addColumn("is_available", "integer", (column) => column.notNull().defaultTo(0))
-    .addPrimaryKeyConstraint("run_object_id", ["run_id", "object_id"])
-    .execute();
-  await db.schema
-    .createTable("run_object_child")
-    .addColumn("run_id", "bigint", (column) => column.notNull())
-    .addColumn("parent_id", "text", (column) => column.notNull())
-    .addColumn("child_id", "text", (column) => column.notNull())
-    .addPrimaryKeyConstraint("run_object_edge", ["run_id", "parent_id", "child_id"])
-    .execute();
+  await createRunObjects(db, sql``);
   await db.schema
     .createIndex("run_object_parents")
     .on("run_object_child")
@@ -171,5 +204,24 @@ export async function createObjects(db: Kysely<unknown>, bytes: Bytes): Promise<
     .createTable("object_content")
     .addColumn("object_id", "text", (column) => column.primaryKey())
     .addColumn("content", bytes, (column) => column.notNull())
+    .execute();
+}
+
+async function createRunObjects(db: Kysely<unknown>, layout: RawBuilder<unknown>): Promise<void> {
+  await db.schema
+    .createTable("run_object")
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("object_id", "text", (column) => column.notNull())
+    .addColumn("is_available", "integer", (column) => column.notNull().defaultTo(0))
+    .addPrimaryKeyConstraint("run_object_id", ["run_id", "object_id"])
+    .modifyEnd(layout)
+    .execute();
+  await db.schema
+    .createTable("run_object_child")
+    .addColumn("run_id", "bigint", (column) => column.notNull())
+    .addColumn("parent_id", "text", (column) => column.notNull())
+    .addColumn("child_id", "text", (column) => column.notNull())
+    .addPrimaryKeyConstraint("run_object_edge", ["run_id", "parent_id", "child_id"])
+    .modifyEnd(layout)
     .execute();
 }

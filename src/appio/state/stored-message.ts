@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type Message,
   MessageSchema,
+  type Metadata,
   type ObjectTree,
   ObjectTreeSchema,
 } from "../../../gen/flwr/proto/message_pb.ts";
@@ -15,7 +16,7 @@ export interface StoredMessage {
 }
 
 /** The columns that keep a message and its tree. */
-interface MessageColumns {
+export interface MessageColumns {
   readonly message: Uint8Array;
   readonly tree: Uint8Array;
 }
@@ -40,6 +41,11 @@ export function decodeMessage({ message, tree }: MessageColumns): StoredMessage 
     message: fromBinary(MessageSchema, message),
     tree: fromBinary(ObjectTreeSchema, tree),
   };
+}
+
+/** Decodes the metadata of a stored message, without its tree. */
+export function decodeMetadata(message: Uint8Array): Metadata | undefined {
+  return fromBinary(MessageSchema, message).metadata;
 }
 
 /** The instant at which a message expires, in seconds since the epoch. */

@@ -9,6 +9,7 @@ import {
 } from "../../../gen/flwr/proto/message_pb.ts";
 import { type Run, RunSchema } from "../../../gen/flwr/proto/run_pb.ts";
 import { type Authority, type SqlDatabase, toSqlInteger } from "../../authority/index.ts";
+import { batches } from "../state/batches.ts";
 import type { FoundObject } from "../state/objects.ts";
 import { type NodeCaller, NodeRefusal } from "./node-caller.ts";
 import { createNodeClaims, type NodeClaims } from "./node-claims.ts";
@@ -173,16 +174,14 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
           })
           .where("seq", "=", row.seq)
           .execute();
-        for (const [position, objectId] of missing.entries()) {
-          await tx.query
-            .insertInto("node_awaited")
-            .values({
-              seq: row.seq,
-              run_id: row.run_id,
-              object_id: objectId,
-              position: BigInt(position),
-            })
-            .execute();
+        const awaited = missing.map((objectId, position) => ({
+          seq: row.seq,
+          run_id: row.run_id,
+          object_id: objectId,
+          position: BigInt(position),
+        }));
+        for (const batch of batches(awaited)) {
+          await tx.query.insertInto("node_awaited").values(batch).execute();
         }
         if (missing.length === 0) {
           tx.afterCommit(onReply);

@@ -1,12 +1,11 @@
 import { createHash } from "node:crypto";
-import { Code, ConnectError } from "@connectrpc/connect";
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { toSqlInteger } from "../../authority/index.ts";
-import { isObjectId, objectIdOf } from "../objects/object-id.ts";
-import { objectIdsOf } from "../objects/object-tree.ts";
-import { releaseObject } from "../state/object-release.ts";
-import { announceTrees } from "../state/object-trees.ts";
-import { checkStructure, type FoundObject, findObject, keepContent } from "../state/objects.ts";
+import { objectIdOf } from "../objects/object-id.ts";
+import { readTrees } from "../state/object-graph.ts";
+import { releaseObjects } from "../state/object-release.ts";
+import { announceObjects, setChildren } from "../state/object-trees.ts";
+import { childIdsOf, type FoundObject, findObject, keepContent } from "../state/objects.ts";
 import type { StateTables } from "../state/tables.ts";
 import type { NodeTransaction } from "./node-tables.ts";
 
@@ -18,7 +17,7 @@ export interface NodeObjects {
   /**
    * Announces the objects of a tree; returns the ids, children first, whose content the run lacks.
    *
-   * @throws ConnectError InvalidArgument when an id has not the form of one
+   * @throws ConnectError InvalidArgument when an id has not the form of one, or there are too many (`callLimits`)
    */
   announce(tx: NodeTransaction, runId: bigint, tree: ObjectTree): Promise<string[]>;
   /** Stores a content that {@link isContentOf} has checked; false when the run has not announced the object. */
@@ -32,13 +31,8 @@ export interface NodeObjects {
 /** The objects of a node. */
 export const nodeObjects: NodeObjects = {
   async announce(tx, runId, tree) {
-    if (!objectIdsOf(tree).every(isObjectId)) {
-      throw new ConnectError(
-        "An object id must have 64 hexadecimal characters.",
-        Code.InvalidArgument,
-      );
-    }
-    return announceTrees(tx.withTables<StateTables>(), toSqlInteger(runId), [tree]);
+    const graph = await readTrees([tree], "message_object_trees");
+    return announceObjects(tx.withTables<StateTables>(), toSqlInteger(runId), graph);
   },
 
   async put(tx, runId, objectId, content) {
@@ -52,6 +46,7 @@ export const nodeObjects: NodeObjects = {
       .where("is_available", "=", 0n)
       .executeTakeFirstOrThrow();
     if (numUpdatedRows > 0n) {
+      await setChildren(objects, id, objectId, childIdsOf(content, objectId));
       await keepContent(objects, objectId, content);
       return true;
     }
@@ -62,7 +57,7 @@ export const nodeObjects: NodeObjects = {
     findObject(tx.withTables<StateTables>(), toSqlInteger(runId), objectId),
 
   release: (tx, runId, objectId) =>
-    releaseObject(tx.withTables<StateTables>(), toSqlInteger(runId), objectId),
+    releaseObjects(tx.withTables<StateTables>(), toSqlInteger(runId), [objectId]),
 };
 
 /**
@@ -74,6 +69,6 @@ export function isContentOf(objectId: string, content: Uint8Array): boolean {
   if (objectIdOf(content, () => createHash("sha256")) !== objectId) {
     return false;
   }
-  checkStructure(content, objectId);
+  childIdsOf(content, objectId);
   return true;
 }

@@ -1,7 +1,7 @@
 import type { Generated } from "kysely";
 import { sql } from "kysely";
 import type { SqlSchema, SqlTransaction, SqlUint64 } from "../../authority/index.ts";
-import { createObjects } from "../state/schema.ts";
+import { compactObjects, createObjects } from "../state/schema.ts";
 
 /**
  * Where a message stands on a node:
@@ -133,5 +133,6 @@ export const nodeSchema: SqlSchema = {
       },
     },
     "0002_objects": { up: (db) => createObjects(db, sql`blob`) },
+    "0003_compact_objects": { up: (db) => compactObjects(db, "sqlite") },
   },
 };

@@ -1,13 +1,15 @@
 import { sql } from "kysely";
 import { describe, expect, it } from "vitest";
+import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { objectIdOf } from "../../../src/appio/objects/object-id.ts";
 import { objectTree } from "../../../src/appio/objects/object-tree.ts";
 import type { StateTransaction } from "../../../src/appio/state/core.ts";
-import { releaseObject } from "../../../src/appio/state/object-release.ts";
-import { announceTrees } from "../../../src/appio/state/object-trees.ts";
+import { readTrees } from "../../../src/appio/state/object-graph.ts";
+import { releaseObjects } from "../../../src/appio/state/object-release.ts";
+import { announceObjects } from "../../../src/appio/state/object-trees.ts";
 import { hasObject } from "../../../src/appio/state/objects.ts";
 import type { StateTables } from "../../../src/appio/state/tables.ts";
-import { toSqlInteger } from "../../../src/authority/sql-integer.ts";
+import { type SqlUint64, toSqlInteger } from "../../../src/authority/sql-integer.ts";
 import { createStore } from "../../store.ts";
 import { createWorld } from "./world.ts";
 
@@ -26,9 +28,7 @@ async function prepare() {
   const other = (await store.open()).withTables<StateTables>();
   const database = world.database.withTables<StateTables>();
   const id = toSqlInteger((await world.runningRun()).runId);
-  await database.transaction((tx) =>
-    announceTrees(tx, id, [objectTree(first, [objectTree(child)])]),
-  );
+  await database.transaction(announcing(id, objectTree(first, [objectTree(child)])));
 
   /**
    * Does `held` in one replica, and before it commits `work` in the other.
@@ -63,14 +63,19 @@ async function prepare() {
   };
 }
 
-const announceSecond = (id: Parameters<typeof announceTrees>[1]) => (tx: StateTransaction) =>
-  announceTrees(tx, id, [objectTree(second, [objectTree(child)])]);
+function announcing(id: SqlUint64, tree: ObjectTree) {
+  return async (tx: StateTransaction) => announceObjects(tx, id, await readTrees([tree], "trees"));
+}
+
+const announceSecond = (id: SqlUint64) => announcing(id, objectTree(second, [objectTree(child)]));
 
 describe("announcing an object whose child is just being released", () => {
   it("holds the child when it came first", async () => {
     await using run = await prepare();
     const { id } = run;
-    const hasWaited = await run.overlap(announceSecond(id), (tx) => releaseObject(tx, id, first));
+    const hasWaited = await run.overlap(announceSecond(id), (tx) =>
+      releaseObjects(tx, id, [first]),
+    );
     expect(hasWaited).toBe(true);
     await run.database.transaction(async (tx) => {
       expect(await hasObject(tx, id, first)).toBe(false);
@@ -83,7 +88,7 @@ describe("announcing an object whose child is just being released", () => {
     const { id } = run;
     let toPush: unknown;
     const hasWaited = await run.overlap(
-      (tx) => releaseObject(tx, id, first),
+      (tx) => releaseObjects(tx, id, [first]),
       async (tx) => {
         toPush = await announceSecond(id)(tx);
       },
@@ -98,9 +103,7 @@ describe("announcing an object whose child is just being released", () => {
   it("waits for nobody who announces as well", async () => {
     await using run = await prepare();
     const third = objectTree(idOf("third"), [objectTree(child)]);
-    const hasWaited = await run.overlap(announceSecond(run.id), (tx) =>
-      announceTrees(tx, run.id, [third]),
-    );
+    const hasWaited = await run.overlap(announceSecond(run.id), announcing(run.id, third));
     expect(hasWaited).toBe(false);
   });
 });

@@ -1,19 +1,20 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
-import { objectIdOf } from "../../../src/appio/objects/object-id.ts";
 import { objectTree } from "../../../src/appio/objects/object-tree.ts";
-import { announceTrees } from "../../../src/appio/state/object-trees.ts";
 import type { StateTables } from "../../../src/appio/state/tables.ts";
-import { toSqlInteger } from "../../../src/authority/sql-integer.ts";
+import { announce, type TestObject, testObject } from "./announcing.ts";
 import { createWorld } from "./world.ts";
 
-/** Objects 0 to 5; whoever announces one says which of the lower ones are its children. */
-const contents = Array.from({ length: 6 }, (_, index) =>
-  new TextEncoder().encode(`ArrayChunk  1\0${index}`),
-);
-const ids = contents.map((content) => objectIdOf(content));
+/** Objects 0 to 5; their bytes name one or two of the lower ones, whatever is announced. */
+const objects: TestObject[] = [];
+for (let index = 0; index < 6; index += 1) {
+  objects.push(testObject(`${index}`, objects.slice(Math.max(0, index - 2), index)));
+}
+const contents = objects.map(({ content }) => content);
+const ids = objects.map(({ id }) => id);
 const idOf = (object: number) => ids[object] ?? "";
+const trueChildren = (object: number) => [object - 2, object - 1].filter((child) => child >= 0);
 
 /** What one run has, said as plainly as possible. */
 interface Model {
@@ -21,12 +22,16 @@ interface Model {
   readonly available: Set<number>;
 }
 
-function announceInModel({ children }: Model, object: number, below: readonly number[]): void {
+function announceInModel(
+  { children, available }: Model,
+  object: number,
+  below: readonly number[],
+): void {
   for (const child of below.filter((each) => !children.has(each))) {
     children.set(child, []);
   }
-  if (!children.has(object)) {
-    children.set(object, below);
+  if (!available.has(object)) {
+    children.set(object, [...new Set([...(children.get(object) ?? []), ...below])]);
   }
 }
 
@@ -70,13 +75,13 @@ it("keeps for each run what a plain model keeps, and the bytes that some run has
           throw new Error("there are two runs");
         }
         if (step.kind === "announce") {
-          const below = step.below.filter((child) => child < step.object);
-          announceInModel(model, step.object, below);
-          await announce(world, runId, treeOf(step.object, below));
+          announceInModel(model, step.object, step.below);
+          await announce(world.database, runId, treeOf(step.object, step.below));
         } else if (step.kind === "put") {
           const isAnnounced = model.children.has(step.object);
-          if (isAnnounced) {
+          if (isAnnounced && !model.available.has(step.object)) {
             model.available.add(step.object);
+            model.children.set(step.object, trueChildren(step.object));
           }
           const content = contents[step.object] ?? new Uint8Array();
           const stored = await world.state.objects.put(runId, idOf(step.object), content);
@@ -107,12 +112,6 @@ function treeOf(object: number, below: readonly number[]): ObjectTree {
     idOf(object),
     below.map((child) => objectTree(idOf(child))),
   );
-}
-
-function announce(world: World, runId: bigint, tree: ObjectTree): Promise<string[]> {
-  return world.database
-    .withTables<StateTables>()
-    .transaction((tx) => announceTrees(tx, toSqlInteger(runId), [tree]));
 }
 
 async function keptBytes(world: World): Promise<string[]> {

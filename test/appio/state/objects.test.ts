@@ -4,33 +4,22 @@ import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { contentsOf } from "../../../src/appio/objects/deflate.ts";
 import { objectIdOf } from "../../../src/appio/objects/object-id.ts";
 import { objectTree } from "../../../src/appio/objects/object-tree.ts";
-import { announceTrees } from "../../../src/appio/state/object-trees.ts";
 import type { StateTables } from "../../../src/appio/state/tables.ts";
-import { toSqlInteger } from "../../../src/authority/sql-integer.ts";
+import { announce as announceIn, testObject } from "./announcing.ts";
 import { createWorld } from "./world.ts";
 
 type World = Awaited<ReturnType<typeof createWorld>>;
 
 /** Announces trees without a message around them. */
 function announce(world: World, runId: bigint, ...trees: ObjectTree[]): Promise<string[]> {
-  return world.database
-    .withTables<StateTables>()
-    .transaction((tx) => announceTrees(tx, toSqlInteger(runId), trees));
+  return announceIn(world.database, runId, ...trees);
 }
 
-/** An object of the test's own: a chunk around some text. */
-function chunk(text: string) {
-  const content = new TextEncoder().encode(`ArrayChunk  ${text.length}\0${text}`);
-  return { content, id: objectIdOf(content) };
-}
-
-const [parent1, parent2, child1, child2, grandchild] = ["p1", "p2", "c1", "c2", "g"].map(chunk) as [
-  ReturnType<typeof chunk>,
-  ReturnType<typeof chunk>,
-  ReturnType<typeof chunk>,
-  ReturnType<typeof chunk>,
-  ReturnType<typeof chunk>,
-];
+const grandchild = testObject("g");
+const child1 = testObject("c1", [grandchild]);
+const child2 = testObject("c2");
+const parent1 = testObject("p1", [child1, child2]);
+const parent2 = testObject("p2", [child2]);
 const all = [grandchild, child1, child2, parent1, parent2];
 const tree1 = objectTree(parent1.id, [
   objectTree(child1.id, [objectTree(grandchild.id)]),
@@ -61,7 +50,7 @@ describe("putting objects", () => {
     await using world = await createWorld();
     const { runId } = await world.runningRun();
     // On PostgreSQL two full pieces and a bit.
-    const { id, content } = chunk("large ".repeat(6_000_000));
+    const { id, content } = testObject("large ".repeat(6_000_000));
     await announce(world, runId, objectTree(id));
     expect(await world.state.objects.put(runId, id, content)).toBe(true);
     const found = (await world.state.objects.get(runId, id))?.content ?? new Uint8Array();
@@ -132,7 +121,7 @@ describe("announcing objects", () => {
   it("takes trees of any depth and many objects", async () => {
     await using world = await createWorld();
     const { runId } = await world.runningRun();
-    const ids = Array.from({ length: 1500 }, (_, index) => chunk(`deep ${index}`).id);
+    const ids = Array.from({ length: 1500 }, (_, index) => testObject(`deep ${index}`).id);
     const deep = ids.reduce<ObjectTree | undefined>(
       (below, id) => objectTree(id, below === undefined ? [] : [below]),
       undefined,
@@ -199,11 +188,11 @@ describe("another run's objects", () => {
     for (const { id, content } of [grandchild, child1, child2, parent1]) {
       await world.state.objects.put(runId, id, content);
     }
-    await announce(world, attacker, objectTree(chunk("pin").id, [tree1]));
-    await world.state.objects.release(attacker, chunk("pin").id);
+    await announce(world, attacker, objectTree(testObject("pin").id, [tree1]));
+    await world.state.objects.release(attacker, testObject("pin").id);
     await world.state.replies.confirm(attacker, parent1.id);
     expect(await left(world, runId)).toEqual(["g", "c1", "c2", "p1"]);
-    await announce(world, attacker, objectTree(chunk("pin").id, [tree1]));
+    await announce(world, attacker, objectTree(testObject("pin").id, [tree1]));
     await world.state.objects.release(runId, parent1.id);
     expect(await left(world, runId)).toEqual([]);
     expect(await storedBytes(world), "the attacker pins ids, not bytes").toBe(0);

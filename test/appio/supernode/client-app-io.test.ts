@@ -171,7 +171,7 @@ describe("with a token", () => {
       "InvalidArgument: A message's id must be the root of its tree.",
     );
     expect(await push([message], [{ ...tree, children: [{ ...tree, objectId: "no id" }] }])).toBe(
-      "InvalidArgument: An object id must have 64 hexadecimal characters.",
+      "InvalidArgument: Malformed PushMessages: an object id is not 64 hexadecimal characters",
     );
     expect(await push([{ ...message, content: undefined }], [tree])).toBe(
       "InvalidArgument: A message carries either content or an error.",
