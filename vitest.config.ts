@@ -16,9 +16,12 @@ const postgresSuites = [
   ...postgresOnly,
 ];
 
-/** What takes minutes is left to `npm run test:replicas`. */
-const long =
-  process.env.REPLICA_ROUNDS === undefined ? ["test/postgres/replicas/kill.test.ts"] : [];
+/** What takes long is left to scripts of its own, which set these variables and which the CI calls too. */
+const long = [
+  ...(process.env.REPLICA_ROUNDS === undefined ? ["test/postgres/replicas/kill.test.ts"] : []),
+  ...(process.env.ATTACK_BREADTH === undefined ? ["test/testing/bad-servers.test.ts"] : []),
+  ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),
+];
 
 const projects: TestProjectInlineConfiguration[] = [
   {
@@ -27,7 +30,7 @@ const projects: TestProjectInlineConfiguration[] = [
       name: "main",
       // Not in the root: a project adds to the root's list, it does not replace it.
       include: ["test/**/*.test.ts"],
-      exclude: postgresOnly,
+      exclude: [...postgresOnly, ...long],
       provide: { store: "memory", postgresHost: "" },
     },
   },
