@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { fromSqlInteger, type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { batches } from "./batches.ts";
@@ -8,6 +8,7 @@ import { assertRunning, holdRunning } from "./liveness.ts";
 import { type CheckedMessage, checkInstructions, malformed } from "./message-rules.ts";
 import { nextTurn } from "./next-turn.ts";
 import { type ObjectGraph, readTrees } from "./object-graph.ts";
+import { releaseObjects } from "./object-release.ts";
 import { announceObjects } from "./object-trees.ts";
 import { hasObject } from "./objects.ts";
 import {
@@ -17,6 +18,7 @@ import {
   type MessageColumns,
   type StoredMessage,
 } from "./stored-message.ts";
+import type { StateTables } from "./tables.ts";
 import { transact } from "./transact.ts";
 
 /** What became of pushed messages. */
@@ -50,6 +52,14 @@ export interface Instructions {
    * message's id.
    */
   take(nodeId: bigint): Promise<StoredMessage | undefined>;
+  /**
+   * Releases the objects of a message that a node has taken and pulled. Any
+   * other id changes nothing: the run's other messages and the replies are for
+   * those who get them to confirm.
+   *
+   * @throws ConnectError as for any run that is not running.
+   */
+  confirm(nodeId: bigint, runId: bigint, messageId: string): Promise<void>;
   /** Tells whether a node has taken a message of a run that is not done with: its leave to reach the run. */
   holds(nodeId: bigint, runId: bigint): Promise<boolean>;
 }
@@ -69,15 +79,18 @@ export function createInstructionState(core: StateCore): Instructions {
       });
     },
     take: (nodeId) => transact(core, (tx) => takeOldest(core, tx, nodeId)),
+    confirm: (nodeId, runId, messageId) =>
+      transact(core, async (tx) => {
+        await holdRunning(core, tx, runId);
+        const taken = await takenBy(tx.query, nodeId, runId)
+          .where("message_id", "=", messageId)
+          .executeTakeFirst();
+        if (taken !== undefined) {
+          await releaseObjects(tx, toSqlInteger(runId), [messageId]);
+        }
+      }),
     async holds(nodeId, runId) {
-      const held = await core.database.query
-        .selectFrom("instruction")
-        .select("message_id")
-        .where("run_id", "=", toSqlInteger(runId))
-        .where("dst_node_id", "=", toSqlInteger(nodeId))
-        .where("delivered_at", "is not", null)
-        .limit(1)
-        .executeTakeFirst();
+      const held = await takenBy(core.database.query, nodeId, runId).limit(1).executeTakeFirst();
       return held !== undefined;
     },
   };
@@ -113,6 +126,16 @@ async function prepare(
 
 /** The request's field with the trees of pushed messages. */
 const treesField = "message_object_trees";
+
+/** The messages of a run that a node has taken and that are not done with. */
+function takenBy(query: Kysely<StateTables>, nodeId: bigint, runId: bigint) {
+  return query
+    .selectFrom("instruction")
+    .select("message_id")
+    .where("run_id", "=", toSqlInteger(runId))
+    .where("dst_node_id", "=", toSqlInteger(nodeId))
+    .where("delivered_at", "is not", null);
+}
 
 async function pushAll(
   tx: StateTransaction,

@@ -122,7 +122,7 @@ export function fleetService(
       },
       async confirmMessageReceived({ runId, messageObjectId }, { caller }) {
         await assertServing(caller.nodeId, runId);
-        await objects.release(runId, messageObjectId);
+        await instructions.confirm(caller.nodeId, runId, messageObjectId);
         return {};
       },
     },

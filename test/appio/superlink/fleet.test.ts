@@ -250,6 +250,37 @@ describe("a run of which a node holds no message", () => {
   });
 });
 
+describe("the messages of a run's other nodes, and their replies", () => {
+  it("are not for a node to confirm, whatever ids it knows", async () => {
+    const { runId, app } = await world.runningRun();
+    const [owner, thief] = [await world.onlineNode(), await world.onlineNode()];
+    const instruction = await sent(world, runId, owner.nodeId);
+    await sent(world, runId, thief.nodeId);
+    for (const { fleet } of [owner, thief]) {
+      await fleet.pullMessages({});
+    }
+    const reply = drafts.reply(instruction);
+    const request = { messagesList: [reply.message], messageObjectTrees: [reply.tree] };
+    const { objectsToPush } = await owner.fleet.pushMessages(request);
+    const contents = new Map(contentsOf(reply.object));
+    for (const objectId of objectsToPush) {
+      const objectContent = contents.get(objectId) ?? new Uint8Array();
+      await owner.fleet.pushObject({ runId, objectId, objectContent });
+    }
+    for (const messageObjectId of [instruction.id, reply.id]) {
+      await thief.fleet.confirmMessageReceived({ runId, messageObjectId });
+    }
+    const found = await owner.fleet.pullObject({ runId, objectId: instruction.id });
+    expect(found.objectAvailable).toBe(true);
+    const { messagesList } = await app.pullMessages({ messageIds: [instruction.id] });
+    expect(messagesList).toEqual([reply.message]);
+    await app.confirmMessageReceived({ runId, messageObjectId: reply.id });
+    expect((await app.pullObject({ node: { nodeId: 1n }, objectId: reply.id })).objectFound).toBe(
+      false,
+    );
+  });
+});
+
 describe("a reply whose object names another sender than its announcement", () => {
   it("is not taken", async () => {
     const { runId } = await world.runningRun();
