@@ -1,6 +1,6 @@
 import type { DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { AnyPolicy, CallerOf, Policy, RequestUnder } from "../policy/policy.ts";
+import type { AnyPolicy, CallerOf, Fault, Policy, RequestUnder } from "../policy/policy.ts";
 import type { ProtectedRule } from "../policy/rule.ts";
 
 const unimplementedMark: unique symbol = Symbol.for("countersign.unimplemented");
@@ -62,6 +62,13 @@ export type HandlersOf<P extends AnyPolicy> = {
   readonly [K in MethodKey<P>]: HandlerOf<P, K> | Unimplemented;
 };
 
+/** Refuses handlers of RPCs that the service does not have. */
+type NoOthers<P extends AnyPolicy, H> = {
+  readonly [K in Exclude<keyof H, MethodKey<P>>]: H[K] extends AnyHandler | Unimplemented
+    ? Fault<`the service has no RPC ${K & string}`>
+    : unknown;
+};
+
 /** A handler whose types are not looked at. */
 export type AnyHandler = (request: never, context: never) => unknown;
 
@@ -91,6 +98,15 @@ export interface ServiceOptions<P extends AnyPolicy> {
  * @throws TypeError if an RPC has no handler, a handler's name is none of the
  * service's RPCs, or a size is not a whole number of bytes from 1 to 4 GiB - 1.
  */
+export function service<P extends Policy, H extends Partial<HandlersOf<P>>>(
+  policy: P,
+  // A conditional, so that the compiler prints the sentence in place of every
+  // handler's type. HandlersOf gives handlers written in place their parameters' types.
+  handlers: [Exclude<MethodKey<P>, keyof H>] extends [never]
+    ? H & HandlersOf<P> & NoOthers<P, H>
+    : `${Exclude<MethodKey<P>, keyof H> & string} needs a handler, or unimplemented`,
+  options?: ServiceOptions<P>,
+): Service<P>;
 export function service<P extends Policy>(
   policy: P,
   handlers: HandlersOf<P>,

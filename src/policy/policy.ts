@@ -107,8 +107,8 @@ type IsUnion<T, U = T> = [T] extends [never]
     : never;
 type IsAny<T> = 0 extends 1 & T ? true : false;
 
-/** A type that no rule has; the compiler prints the sentence where one is expected. */
-interface Fault<Sentence extends string> {
+/** A type that nothing has; the compiler prints the sentence where one is expected. */
+export interface Fault<Sentence extends string> {
   readonly fault: Sentence;
 }
 
