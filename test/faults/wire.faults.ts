@@ -229,7 +229,10 @@ function request(
       status = String(fields["grpc-status"] ?? status);
     });
     stream.on("close", () => resolve(status));
-    stream.resume();
+    if (path.endsWith("WatchLetters")) {
+      // It may go on for ever: its first part is an answer.
+      stream.on("data", () => stream.close());
+    }
     stream.end(body);
   });
 }
