@@ -233,6 +233,7 @@ function request(
       // It may go on for ever: its first part is an answer.
       stream.on("data", () => stream.close());
     }
+    stream.resume();
     stream.end(body);
   });
 }
