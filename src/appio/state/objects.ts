@@ -6,6 +6,7 @@ import { objectIdOf } from "../objects/object-id.ts";
 import { ObjectStructureError, parseObject } from "../objects/structure.ts";
 import { batches } from "./batches.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
+import { assertHonest } from "./honest-replies.ts";
 import { readLargeBytes } from "./large-bytes.ts";
 import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
 import { releaseObjects } from "./object-release.ts";
@@ -105,6 +106,7 @@ async function putObject(
 ): Promise<boolean> {
   await holdRunning(core, tx, runId);
   const id = toSqlInteger(runId);
+  await assertHonest(tx, id, objectId, content);
   if (await markAvailable(tx, id, objectId)) {
     await setChildren(tx, id, objectId, childIds);
     await keepContent(tx, objectId, content);

@@ -1,22 +1,17 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  type Message,
-  MessageSchema,
-  type ObjectTree,
-} from "../../../gen/flwr/proto/message_pb.ts";
+import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { ttlToleranceSeconds } from "../objects/message.ts";
 import { assertWithin, callLimits } from "./call-limits.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { forgetInstructions, forgetReplies } from "./forget-messages.ts";
+import { anotherSender } from "./honest-replies.ts";
 import { assertRunning, holdRunning } from "./liveness.ts";
 import { type CheckedMessage, checkReply } from "./message-rules.ts";
 import { type ObjectGraph, readTrees } from "./object-graph.ts";
 import { announceObjects } from "./object-trees.ts";
 import { isAvailable } from "./objects.ts";
 import { answersTo } from "./reply-answers.ts";
-import { decodeMessage, encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
+import { encodeMessage, expiryOf, type StoredMessage } from "./stored-message.ts";
 import { transact } from "./transact.ts";
 
 /** What became of a pushed reply. */
@@ -63,15 +58,6 @@ export interface Replies {
    * @throws ConnectError as for any run that is not running.
    */
   confirm(runId: bigint, messageId: string): Promise<void>;
-  /**
-   * Checks the bytes of an object that may be the root of a stored reply. A
-   * ServerApp believes the metadata in them, so they must say what the reply
-   * was announced with, its sender above all.
-   *
-   * @throws ConnectError PermissionDenied if they name another run, node or
-   * instruction.
-   */
-  assertHonest(runId: bigint, objectId: string, content: Uint8Array): Promise<void>;
 }
 
 /** Creates the part of the state that keeps replies. */
@@ -88,18 +74,6 @@ export function createReplyState(core: StateCore): Replies {
         await holdRunning(core, tx, runId, "update");
         return pushReply(core, tx, toSqlInteger(runId), prepared, runtimeSeconds);
       });
-    },
-    async assertHonest(runId, objectId, content) {
-      const reply = await core.database.query
-        .selectFrom("reply")
-        .select(["message", "tree"])
-        .where("run_id", "=", toSqlInteger(runId))
-        .where("message_id", "=", objectId)
-        .where("is_error", "=", 0n)
-        .executeTakeFirst();
-      if (reply !== undefined && !saysTheSame(decodeMessage(reply).message, content)) {
-        throw anotherSender();
-      }
     },
     find: (runId, instructionIds) =>
       transact(core, async (tx) => {
@@ -226,24 +200,4 @@ async function confirmReply(
   messageId: string,
 ): Promise<void> {
   await forgetInstructions(tx, runId, await forgetReplies(tx, runId, [messageId]));
-}
-
-function anotherSender(): ConnectError {
-  return new ConnectError("The message names another sender.", Code.PermissionDenied);
-}
-
-/** Tells whether a message object's body has the addresses of a message as it was announced. */
-export function saysTheSame({ metadata: announced }: Message, content: Uint8Array): boolean {
-  let said: Message;
-  try {
-    said = fromBinary(MessageSchema, content.subarray(content.indexOf(0) + 1));
-  } catch {
-    return false;
-  }
-  return (
-    said.metadata?.runId === announced?.runId &&
-    said.metadata?.srcNodeId === announced?.srcNodeId &&
-    said.metadata?.dstNodeId === announced?.dstNodeId &&
-    said.metadata?.replyToMessageId === announced?.replyToMessageId
-  );
 }

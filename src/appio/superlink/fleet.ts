@@ -106,7 +106,6 @@ export function fleetService(
       },
       async pushObject({ runId, objectId, objectContent }, { caller }) {
         await assertServing(caller.nodeId, runId);
-        await replies.assertHonest(runId, objectId, objectContent);
         const stored = await objects.put(runId, objectId, objectContent);
         await runs.addTraffic(runId, { bytesReceived: objectContent.length });
         return { stored };

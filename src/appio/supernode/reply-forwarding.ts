@@ -1,6 +1,6 @@
 import { RunNotRunningError } from "../runtime/retry.ts";
 import { pushObjects } from "../runtime/transfer.ts";
-import { saysTheSame } from "../state/replies.ts";
+import { saysTheSame } from "../state/honest-replies.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import type { ReadyReply } from "./node-inbox.ts";
 
