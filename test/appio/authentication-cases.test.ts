@@ -20,12 +20,14 @@ import {
 } from "countersign";
 import { Grid, serverAppIoPolicy } from "countersign/appio";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { PushAppOutputsRequestSchema } from "../../gen/flwr/proto/appio_pb.ts";
 import { ClientAppIo } from "../../gen/flwr/proto/clientappio_pb.ts";
 import { RunSchema } from "../../gen/flwr/proto/run_pb.ts";
 import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { clientAppIoPolicy } from "../../src/appio/policy.ts";
 import { callHttp2, outcomeOf, type RawRequest } from "../guard/raw-call.ts";
+import { header as mailboxHeader, serveMailbox } from "../serve/mailbox-server.ts";
 import { createSuperLinkWorld } from "./superlink/world.ts";
 
 const refused = { code: Code.Unauthenticated, rawMessage: "Authentication failed." };
@@ -117,12 +119,23 @@ describe("ServerAppIo", () => {
     expect(await rawCall("DropAllRuns", [], empty)).toEqual(refusedText);
   });
 
-  it("case 11 differs: every kind of RPC can be protected", () => {
-    // Flower refuses a protected RPC that streams, whoever calls; here all four
-    // kinds are guarded alike, which test/guard/matrix.test.ts shows. AppIo has
-    // unary ones only.
+  it("case 11 differs: every kind of RPC can be protected", async () => {
+    // Flower refuses a protected RPC that streams, whoever calls. AppIo has unary
+    // ones only; test/guard/matrix.test.ts has all kinds.
     const kinds = new Set(ServerAppIo.methods.map(({ methodKind }) => methodKind));
     expect([...kinds]).toEqual(["unary"]);
+    await using mailbox = await serveMailbox();
+    const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+    const watch = async (headers: Record<string, string>) => {
+      const texts: string[] = [];
+      for await (const { letter } of client.watchLetters({ limit: 2 }, { headers })) {
+        texts.push(letter?.text ?? "");
+      }
+      return texts;
+    };
+    await expect(watch({})).rejects.toMatchObject(refused);
+    expect(mailbox.log.began).toEqual([]);
+    expect(await watch(mailboxHeader)).toEqual(["letter 0", "letter 1"]);
   });
 
   it("case 12: a client keeps other headers and sends its own token once", async () => {

@@ -93,7 +93,11 @@ describe("who may call", () => {
       () => other.updateRunStatus({ runId, runStatus: completed }),
       () => other.pushAppOutputs({ context: { runId, nodeId: 1n } }),
       () => other.pushMessages({ messagesList: [drafts.instruction(runId, 2n).message] }),
+      () => other.pullMessages({ runId, messageIds: ["a".repeat(64)] }),
+      () => other.confirmMessageReceived({ runId, messageObjectId: "a".repeat(64) }),
+      () => other.pushObject({ runId, node: superLinkNode, objectId: "a".repeat(64) }),
       () => other.pullObject({ runId, node: superLinkNode, objectId: "a".repeat(64) }),
+      () => other.getFederationOptions({ runId }),
     ]) {
       expect(await failureOf(call())).toMatchObject(permissionDenied);
     }
