@@ -33,6 +33,8 @@ const app = spawnWithToken({
   token,
   command: { command, args, env: process.env },
   onLine: ({ stream, text }) => process[stream].write(`${text}\n`),
+  // Shorter than this process has itself: whose launcher ends first leaves the app alone.
+  stopGraceMs: 3_000,
 });
 // The app must be gone before this process is: the SuperExec then removes the files it works with.
 const stop = (): void => void app.stop();

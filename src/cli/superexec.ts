@@ -120,7 +120,8 @@ async function superExec(
       },
     });
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    // Tried again, as processes that an app has started may still write while they end.
+    await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }
 
