@@ -43,7 +43,7 @@ async function main({ quick, only }: { quick: boolean; only: readonly string[] }
   const directory = await mkdtemp(join(tmpdir(), "countersign-load-"));
   const pace: Pace = quick
     ? { seconds: 0.2, rounds: () => 1 }
-    : { seconds: 1.5, rounds: ({ rounds }) => rounds };
+    : { seconds: 1, rounds: ({ rounds }) => rounds };
   const results: WorkloadResult[] = [];
   const bar = new SingleBar({ format: "[{bar}] {percentage} %  {duration_formatted}  {doing}" });
   try {
