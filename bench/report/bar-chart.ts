@@ -20,7 +20,7 @@ export function drawBars(results: readonly WorkloadResult[]): string {
     top += titleHeight + result.rows.length * rowHeight + 16;
   }
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${top}" viewBox="0 0 ${width} ${top}" font-family="Helvetica, Arial, sans-serif" font-size="13">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${top}" viewBox="0 0 ${width} ${top}" font-family="Helvetica, Arial, sans-serif" font-size="13"><title>The benchmark: medians as bars, ranges as lines</title>`,
     `<rect width="${width}" height="${top}" fill="#ffffff"/>`,
     ...panels,
     "</svg>",
