@@ -57,8 +57,10 @@ export function signedClientAppIoService(
     {
       ...appHandlers(options),
       ...launching(apps),
-      getRun: async ({ runId }) => {
-        const found = await apps.findRun(runId);
+      getRun: async ({ runId }, { caller }) => {
+        const found = await (caller.credential === "appToken"
+          ? refused(apps.inputsOf(caller))
+          : apps.findRun(runId));
         return found === undefined ? {} : { run: found.run };
       },
     },
@@ -97,7 +99,7 @@ function appHandlers({ apps, authority }: ClientAppIoOptions): AppHandlers {
     }),
 
     pullAppInputs: async (_, { caller }) => {
-      const found = await apps.findRun(caller.runId);
+      const found = await refused(apps.inputsOf(caller));
       if (found === undefined) {
         throw new ConnectError(`Run ${caller.runId} is not on this node.`, Code.NotFound);
       }
@@ -155,7 +157,7 @@ function appHandlers({ apps, authority }: ClientAppIoOptions): AppHandlers {
     }),
 
     pullObject: async ({ objectId }, { caller }) => {
-      const object = await apps.getObject(caller, objectId);
+      const object = await refused(apps.getObject(caller, objectId));
       return object?.content === undefined
         ? { objectFound: object !== undefined }
         : { objectFound: true, objectAvailable: true, objectContent: object.content };
@@ -182,7 +184,7 @@ async function refused<T>(work: Promise<T>): Promise<T> {
     if (!(error instanceof NodeRefusal)) {
       throw error;
     }
-    // A token that ended between the guard and the change is refused like one that ended before.
+    // A token that ended between the guard and the transaction is refused like one that ended before.
     throw error.kind === "token ended"
       ? authenticationFailed()
       : new ConnectError(error.message, refusalCodes[error.kind]);

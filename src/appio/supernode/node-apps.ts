@@ -1,4 +1,5 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Kysely } from "kysely";
 import { type Fab, FabSchema } from "../../../gen/flwr/proto/fab_pb.ts";
 import {
   type Context,
@@ -27,11 +28,14 @@ export interface NodeRun {
 }
 
 /**
- * A node's state as its ClientApps use it. Every change holds the caller's live token in its own transaction: what the
- * guard saw on the headers may have ended since.
+ * A node's state as its ClientApps use it. Whatever a caller reads or changes holds its live token in the same
+ * transaction: what the guard saw on the headers may have ended since.
  */
 export interface NodeApps extends Pick<NodeClaims, "pendingRuns" | "claim"> {
+  /** Finds a run for whoever launches its apps. */
   findRun(runId: bigint): Promise<NodeRun | undefined>;
+  /** Finds the caller's run, for the ClientApp itself. @throws NodeRefusal "token ended" */
+  inputsOf(caller: NodeCaller): Promise<NodeRun | undefined>;
   /**
    * Takes the run's oldest waiting message, only this one; asked again before it is answered, returns the same one.
    *
@@ -48,6 +52,7 @@ export interface NodeApps extends Pick<NodeClaims, "pendingRuns" | "claim"> {
   storeReply(caller: NodeCaller, reply: TreedMessage): Promise<string[]>;
   /** Stores an object that was announced with a reply. @throws NodeRefusal "token ended" */
   putObject(caller: NodeCaller, objectId: string, content: Uint8Array): Promise<boolean>;
+  /** Finds an object of the caller's run. @throws NodeRefusal "token ended" */
   getObject(caller: NodeCaller, objectId: string): Promise<FoundObject | undefined>;
   /** Frees the objects of a message that the caller took; any other id changes nothing. @throws NodeRefusal "token ended" */
   confirmMessage(caller: NodeCaller, messageId: string): Promise<void>;
@@ -115,21 +120,9 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
     pendingRuns,
     claim,
 
-    async findRun(runId) {
-      const row = await database.query
-        .selectFrom("node_run")
-        .leftJoin("node_fab", "node_fab.hash", "node_run.fab_hash")
-        .select(["node_run.run", "node_run.context", "node_fab.fab"])
-        .where("node_run.run_id", "=", toSqlInteger(runId))
-        .executeTakeFirst();
-      return (
-        row && {
-          run: fromBinary(RunSchema, row.run),
-          context: fromBinary(ContextSchema, row.context),
-          fab: row.fab === null ? undefined : fromBinary(FabSchema, row.fab),
-        }
-      );
-    },
+    findRun: (runId) => runOf(database.query, runId),
+
+    inputsOf: (caller) => whileLive(caller, ({ query }) => runOf(query, caller.runId)),
 
     takeMessage: (caller) =>
       whileLive(caller, async (tx) => {
@@ -213,7 +206,7 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
       }),
 
     getObject: (caller, objectId) =>
-      database.transaction((tx) => nodeObjects.find(tx, caller.runId, objectId)),
+      whileLive(caller, (tx) => nodeObjects.find(tx, caller.runId, objectId)),
 
     confirmMessage: (caller, messageId) =>
       whileLive(caller, async (tx) => {
@@ -236,6 +229,22 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
         await lifetime.endToken(tx, caller.runId);
       }),
   };
+}
+
+async function runOf(query: Kysely<NodeTables>, runId: bigint): Promise<NodeRun | undefined> {
+  const row = await query
+    .selectFrom("node_run")
+    .leftJoin("node_fab", "node_fab.hash", "node_run.fab_hash")
+    .select(["node_run.run", "node_run.context", "node_fab.fab"])
+    .where("node_run.run_id", "=", toSqlInteger(runId))
+    .executeTakeFirst();
+  return (
+    row && {
+      run: fromBinary(RunSchema, row.run),
+      context: fromBinary(ContextSchema, row.context),
+      fab: row.fab === null ? undefined : fromBinary(FabSchema, row.fab),
+    }
+  );
 }
 
 function isAddressed({ metadata: reply }: Message, { metadata: asked }: Message): boolean {

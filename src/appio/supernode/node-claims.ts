@@ -16,7 +16,7 @@ export interface NodeClaims {
   /** Issues a token for a run with a waiting message and no live token; otherwise undefined. */
   claim(runId: bigint): Promise<Token | undefined>;
   /**
-   * Runs a change of a caller whose token is live in the change's own transaction, not only when the call arrived.
+   * Runs what a caller reads or changes while its token is live in that very transaction, not only when the call arrived.
    *
    * @throws NodeRefusal "token ended"
    */

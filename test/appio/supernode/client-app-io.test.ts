@@ -1,22 +1,34 @@
-import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
+import { Code, ConnectError, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { clientAppIoPolicy } from "../../../src/appio/policy.ts";
+import { ClientAppIo } from "../../../gen/flwr/proto/clientappio_pb.ts";
+import { clientAppIoPolicy, signedClientAppIoPolicy } from "../../../src/appio/policy.ts";
 import { ClientApp } from "../../../src/appio/runtime/client-app.ts";
 import { runClientApp } from "../../../src/appio/runtime/run-client-app.ts";
-import { clientAppIoService } from "../../../src/appio/supernode/client-app-io.ts";
+import {
+  clientAppIoService,
+  signedClientAppIoService,
+} from "../../../src/appio/supernode/client-app-io.ts";
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
 import { inProcess } from "../../../src/client/located-transport.ts";
 import { createOpenClient } from "../../../src/client/open-client.ts";
+import { createPartialClient } from "../../../src/client/partial-client.ts";
 import { createGuard } from "../../../src/guard/guard.ts";
 import { parseToken, type Token } from "../../../src/policy/token.ts";
-import { replyTo, testNode } from "./test-node.ts";
+import { instruction, replyTo, testNode } from "./test-node.ts";
 
 /** A node whose ClientAppIo is called through the guard. */
 async function servedNode() {
   const node = await testNode();
+  /** What happens to a call that the guard has let in, before it is handled. */
+  const meanwhile = { happens: () => {} };
+  const late: Interceptor = (next) => (request) => {
+    meanwhile.happens();
+    return next(request);
+  };
   const guard = createGuard({
     services: [clientAppIoService({ apps: node.apps, authority: node.authority })],
     verifiers: { appToken: node.authority.verifier },
+    interceptors: [late],
   });
   const transport = inProcess(createRouterTransport(guard.routes));
   const open = createOpenClient(clientAppIoPolicy, transport);
@@ -24,6 +36,7 @@ async function servedNode() {
     createAuthenticatedClient(clientAppIoPolicy, transport, { appToken });
   return {
     ...node,
+    meanwhile,
     transport,
     open,
     withToken,
@@ -69,8 +82,12 @@ describe("without a token", () => {
 describe("with a token", () => {
   it("answers for an unknown object, whatever the node knows of the run (case 6)", async () => {
     await using node = await servedNode();
-    const token = await node.authority.issue(99n);
-    const app = node.withToken(parseToken(token ?? ""));
+    const asked = instruction(99n);
+    await node.inbox.receive(asked);
+    await node.inbox.arrived(asked.id);
+    const { app } = await node.launch(99n);
+    await node.inbox.drop(asked.id);
+    expect((await node.open.getRun({ runId: 99n })).run).toBeUndefined();
     expect(await app.pullObject({ objectId: "a".repeat(64) })).toMatchObject({
       objectFound: false,
       objectAvailable: false,
@@ -206,6 +223,80 @@ describe("with a token", () => {
       });
       expect((await app.pullObject({ objectId: id })).objectContent).toEqual(content);
     }
+  });
+});
+
+describe("a token that ends after the guard has let a call in", () => {
+  type App = Awaited<ReturnType<Awaited<ReturnType<typeof servedNode>>["launch"]>>["app"];
+  type Asked = ReturnType<typeof instruction>;
+  const calls: Record<string, (app: App, asked: Asked) => Promise<unknown>> = {
+    pullAppInputs: (app) => app.pullAppInputs({}),
+    pullMessage: (app) => app.pullMessage({}),
+    pullObject: (app, { id: objectId }) => app.pullObject({ objectId }),
+    pushMessage(app, asked) {
+      const { message, tree } = replyTo(asked);
+      return app.pushMessage({ messagesList: [message], messageObjectTrees: [tree] });
+    },
+    pushObject(app, { objects }) {
+      const [[objectId, objectContent] = []] = objects;
+      return app.pushObject({ ...(objectId && objectContent ? { objectId, objectContent } : {}) });
+    },
+    confirmMessageReceived: (app, { id }) => app.confirmMessageReceived({ messageObjectId: id }),
+    pushAppOutputs: (app) => app.pushAppOutputs({ context: {} }),
+  };
+
+  it.each(Object.entries(calls))("gives and changes nothing: %s", async (_, call) => {
+    await using node = await servedNode();
+    const asked = await node.deliver(1n);
+    const { app } = await node.launch(1n);
+    await app.pullMessage({});
+    expect(await refusalOf(call(app, asked))).toBe("allowed");
+
+    await using late = await servedNode();
+    const askedLate = await late.deliver(1n);
+    const { app: lateApp } = await late.launch(1n);
+    await lateApp.pullMessage({});
+    late.meanwhile.happens = () => late.pass(30_001);
+    expect(await refusalOf(call(lateApp, askedLate))).toBe(unauthenticated);
+  });
+
+  it("gives and changes nothing: getRun, where SuperExecs must sign", async () => {
+    await using node = await testNode();
+    let isLate = false;
+    const late: Interceptor = (next) => (request) => {
+      node.pass(isLate ? 30_001 : 0);
+      return next(request);
+    };
+    const guard = createGuard({
+      services: [signedClientAppIoService({ apps: node.apps, authority: node.authority })],
+      verifiers: { appToken: node.authority.verifier, superExecKey: () => undefined },
+      interceptors: [late],
+    });
+    await node.deliver(1n);
+    const { token } = await node.claim(1n);
+    const app = createPartialClient(
+      signedClientAppIoPolicy,
+      inProcess(createRouterTransport(guard.routes)),
+      { appToken: token },
+    );
+    expect((await app.getRun({})).run?.overrideConfig).toMatchObject({ key: {} });
+    isLate = true;
+    expect(await refusalOf(app.getRun({}))).toBe(unauthenticated);
+  });
+
+  it("is not extended", async () => {
+    await using node = await servedNode();
+    await node.deliver(1n);
+    const { app } = await node.launch(1n);
+    node.meanwhile.happens = () => node.pass(30_001);
+    expect((await app.sendAppHeartbeat({})).success).toBe(false);
+  });
+
+  it("is every RPC's that takes one", () => {
+    const { getRun, requestToken, listAppsToLaunch, ...protectedRpcs } = ClientAppIo.method;
+    expect([...Object.keys(calls), "sendAppHeartbeat"].toSorted()).toEqual(
+      Object.keys(protectedRpcs).toSorted(),
+    );
   });
 });
 
