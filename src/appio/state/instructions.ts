@@ -1,4 +1,4 @@
-import { type Kysely, sql } from "kysely";
+import { type ExpressionBuilder, type Kysely, type Nullable, sql } from "kysely";
 import type { Message, ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { fromSqlInteger, type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { batches } from "./batches.ts";
@@ -11,6 +11,7 @@ import { type ObjectGraph, readTrees } from "./object-graph.ts";
 import { releaseObjects } from "./object-release.ts";
 import { announceObjects } from "./object-trees.ts";
 import { hasObject } from "./objects.ts";
+import { retentionSeconds } from "./reply-answers.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -46,22 +47,33 @@ export interface Instructions {
     trees: readonly ObjectTree[],
   ): Promise<PushedMessages>;
   /**
-   * Takes the oldest message for a node. No message is taken twice, except by
+   * Takes the oldest message for a node that has no answer yet. No message is taken twice, except by
    * the same node when its first answer was lost: if it has neither confirmed
    * the message nor replied after 10 s. A node knows what it has by the
    * message's id.
    */
   take(nodeId: bigint): Promise<StoredMessage | undefined>;
   /**
-   * Releases the objects of a message that a node has taken and pulled. Any
-   * other id changes nothing: the run's other messages and the replies are for
-   * those who get them to confirm.
+   * Releases the objects of a message that a node has taken and pulled, or that
+   * has expired meanwhile. Any other id changes nothing: the run's other messages
+   * and the replies are for those who get them to confirm.
    *
    * @throws ConnectError as for any run that is not running.
    */
   confirm(nodeId: bigint, runId: bigint, messageId: string): Promise<void>;
-  /** Tells whether a node has taken a message of a run that is not done with: its leave to reach the run. */
+  /**
+   * Tells whether a node has taken a message of a run that has not expired, and
+   * in whose reply's place there is no error: its leave to read what belongs to
+   * the run. What a node still pulls when its message expires comes too late in
+   * any case, as the reply would be refused.
+   */
   holds(nodeId: bigint, runId: bigint): Promise<boolean>;
+  /**
+   * Tells whether a node may push objects of a run: while it holds a message of
+   * it, and after that for as long as a reply of its own can be read, whose
+   * objects may take longer than its instruction lives.
+   */
+  mayPush(nodeId: bigint, runId: bigint): Promise<boolean>;
 }
 
 /** Creates the part of the state that keeps instructions. */
@@ -83,15 +95,26 @@ export function createInstructionState(core: StateCore): Instructions {
       transact(core, async (tx) => {
         await holdRunning(core, tx, runId);
         const taken = await takenBy(tx.query, nodeId, runId)
-          .where("message_id", "=", messageId)
+          .where("instruction.message_id", "=", messageId)
           .executeTakeFirst();
         if (taken !== undefined) {
           await releaseObjects(tx, toSqlInteger(runId), [messageId]);
         }
       }),
     async holds(nodeId, runId) {
-      const held = await takenBy(core.database.query, nodeId, runId).limit(1).executeTakeFirst();
+      const held = await takenBy(core.database.query, nodeId, runId)
+        .where((taken) => isHeld(taken, core.now()))
+        .limit(1)
+        .executeTakeFirst();
       return held !== undefined;
+    },
+    async mayPush(nodeId, runId) {
+      const now = core.now();
+      const open = await takenBy(core.database.query, nodeId, runId)
+        .where((taken) => taken.or([isHeld(taken, now), hasReadableReply(taken, now)]))
+        .limit(1)
+        .executeTakeFirst();
+      return open !== undefined;
     },
   };
 }
@@ -131,10 +154,37 @@ const treesField = "message_object_trees";
 function takenBy(query: Kysely<StateTables>, nodeId: bigint, runId: bigint) {
   return query
     .selectFrom("instruction")
-    .select("message_id")
-    .where("run_id", "=", toSqlInteger(runId))
-    .where("dst_node_id", "=", toSqlInteger(nodeId))
-    .where("delivered_at", "is not", null);
+    .leftJoin("reply", (join) =>
+      join
+        .onRef("reply.run_id", "=", "instruction.run_id")
+        .onRef("reply.instruction_id", "=", "instruction.message_id"),
+    )
+    .select("instruction.message_id")
+    .where("instruction.run_id", "=", toSqlInteger(runId))
+    .where("instruction.dst_node_id", "=", toSqlInteger(nodeId))
+    .where("instruction.delivered_at", "is not", null);
+}
+
+/** An instruction with the answer to it, if there is one. */
+type Taken = ExpressionBuilder<
+  Pick<StateTables, "instruction"> & { reply: Nullable<StateTables["reply"]> },
+  "instruction" | "reply"
+>;
+
+/** Whether an instruction has not expired, and no error stands for its node's reply. */
+function isHeld({ and, eb, or }: Taken, nowMs: number) {
+  return and([
+    eb("instruction.expires_at", ">", nowMs / 1000),
+    or([eb("reply.is_error", "is", null), eb("reply.is_error", "=", 0n)]),
+  ]);
+}
+
+/** Whether the node's own reply to an instruction can still be read; see `Replies.find`. */
+function hasReadableReply({ and, eb }: Taken, nowMs: number) {
+  return and([
+    eb("reply.is_error", "=", 0n),
+    eb("reply.expires_at", ">", nowMs / 1000 - retentionSeconds),
+  ]);
 }
 
 async function pushAll(
@@ -250,12 +300,14 @@ function wasLost(lostBefore: number) {
       select 1 from run_object
       where run_object.run_id = waiting.run_id and run_object.object_id = waiting.message_id
     )
-    and not exists (
-      select 1 from reply
-      where reply.run_id = waiting.run_id and reply.instruction_id = waiting.message_id
-    )
   )`;
 }
+
+/** Whether a message has no answer yet: a node that gets one which has cannot do anything with it. */
+const isUnanswered = sql<boolean>`not exists (
+  select 1 from reply
+  where reply.run_id = waiting.run_id and reply.instruction_id = waiting.message_id
+)`;
 
 async function takeOldest(
   core: StateCore,
@@ -277,6 +329,7 @@ async function takeOldest(
         .where("waiting.dst_node_id", "=", toSqlInteger(nodeId))
         .where(({ eb, or }) => or([eb("waiting.delivered_at", "is", null), wasLost(lostBefore)]))
         .where("waiting.expires_at", ">", now / 1000)
+        .where(isUnanswered)
         .where("run.running_at", "is not", null)
         .where("run.finished_at", "is", null)
         .orderBy("waiting.sequence")

@@ -16,7 +16,7 @@ import {
 import { boundUnasked, maxUnaskedAnswers } from "./unasked-answers.ts";
 
 /** An answer is kept for a day after its ttl, in seconds. */
-const retentionSeconds = 86_400;
+export const retentionSeconds = 86_400;
 
 /** About how many bytes of messages and trees a call answers with; the rest waits for the next call. */
 const maxAnswerBytes = 8 * 1024 * 1024;

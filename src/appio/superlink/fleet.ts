@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { service } from "../../guard/service.ts";
 import { fleetPolicy } from "../policy.ts";
+import type { Instructions } from "../state/instructions.ts";
 import type { LinkState } from "../state/link-state.ts";
 import {
   defaultMaxInlineBytes,
@@ -33,11 +34,15 @@ export function fleetService(
 ) {
   const { runs, inputs, nodes, instructions, replies, objects } = state;
   /**
-   * A node reaches a run only while it holds a message of it: every other run
-   * is to it as one that does not exist.
+   * A node reaches a run only while it holds a message of it, or may still push
+   * the reply's objects: every other run is to it as one that does not exist.
    */
-  const assertServing = async (nodeId: bigint, runId: bigint): Promise<void> => {
-    if (!(await instructions.holds(nodeId, runId))) {
+  const assertServing = async (
+    nodeId: bigint,
+    runId: bigint,
+    reaches: Instructions["holds"] = instructions.holds,
+  ): Promise<void> => {
+    if (!(await reaches(nodeId, runId))) {
       // First what is true of the run itself, as Flower's nodes know it.
       await runs.assertRunning(runId).catch((reason: unknown) => {
         throw ConnectError.from(reason).code === Code.NotFound ? unknownRun(runId) : reason;
@@ -105,7 +110,7 @@ export function fleetService(
         return { fab };
       },
       async pushObject({ runId, objectId, objectContent }, { caller }) {
-        await assertServing(caller.nodeId, runId);
+        await assertServing(caller.nodeId, runId, instructions.mayPush);
         const stored = await objects.put(runId, objectId, objectContent);
         await runs.addTraffic(runId, { bytesReceived: objectContent.length });
         return { stored };

@@ -254,6 +254,71 @@ describe("taking instructions", () => {
   });
 });
 
+describe("a node's leave to reach a run", () => {
+  const leaveOf = async ({ state: { instructions } }: World, node: bigint, runId: bigint) => ({
+    holds: await instructions.holds(node, runId),
+    mayPush: await instructions.mayPush(node, runId),
+  });
+  const all = { holds: true, mayPush: true };
+  const pushing = { holds: false, mayPush: true };
+  const none = { holds: false, mayPush: false };
+
+  it("begins when it takes a message of the run, and ends when that expires", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const other = await world.onlineNode();
+    const { runId: otherRun } = await world.runningRun();
+    const { id } = await world.send(runId, node, { ttlSeconds: 10 });
+    expect(await leaveOf(world, node, runId)).toEqual(none);
+    await world.state.instructions.take(node);
+    world.clock.advance(9.999);
+    expect(await leaveOf(world, node, runId)).toEqual(all);
+    expect(await leaveOf(world, other, runId)).toEqual(none);
+    expect(await leaveOf(world, node, otherRun)).toEqual(none);
+    world.clock.advance(0.001);
+    expect(await leaveOf(world, node, runId)).toEqual(none);
+    await world.state.instructions.confirm(node, runId, id);
+    expect(await world.state.objects.get(runId, id), "frees the objects").toBeUndefined();
+  });
+
+  it("lets the objects of its reply come when its message has expired", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const instruction = await world.send(runId, node, { ttlSeconds: 10 });
+    await world.state.instructions.take(node);
+    const reply = world.reply(instruction);
+    await world.state.replies.push(reply.message, reply.tree, 1);
+    expect(await leaveOf(world, node, runId)).toEqual(all);
+    world.clock.advance(10);
+    expect(await leaveOf(world, node, runId)).toEqual(pushing);
+  });
+
+  it("ends when the app has received the reply", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const instruction = await world.send(runId, node);
+    await world.state.instructions.take(node);
+    const reply = await world.answer(runId, instruction);
+    expect(await leaveOf(world, node, runId)).toEqual(all);
+    await world.state.replies.confirm(runId, reply.id);
+    expect(await leaveOf(world, node, runId)).toEqual(none);
+  });
+
+  it("ends when the app has been told that the node is not available", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const taken = await world.send(runId, node);
+    await world.state.instructions.take(node);
+    const waiting = await world.send(runId, node);
+    await world.state.nodes.deactivate(node);
+    world.clock.advance(1);
+    expect(await answer(world, runId, taken.id)).toBe(5);
+    expect(await leaveOf(world, node, runId)).toEqual(none);
+    expect(await answer(world, runId, waiting.id)).toBe(5);
+    expect(await world.state.instructions.take(node), "nobody waits for it").toBeUndefined();
+  });
+});
+
 describe("replies", () => {
   it("case 54: stay until they are confirmed", async () => {
     await using world = await createWorld();
@@ -300,10 +365,13 @@ describe("replies", () => {
     await using world = await createWorld();
     const { runId, token, node } = await runWithNode(world);
     const instruction = await world.send(runId, node, { ttlSeconds: 10 });
+    await world.state.instructions.take(node);
     const reply = await world.answer(runId, instruction);
     await heartbeatFor(world, token, 86_400 + 9);
     expect(await answer(world, runId, instruction.id)).toBe(reply.id);
+    expect(await world.state.instructions.mayPush(node, runId), "its objects").toBe(true);
     world.clock.advance(1);
+    expect(await world.state.instructions.mayPush(node, runId)).toBe(false);
     expect(await answer(world, runId, instruction.id)).toBe(4);
     expect(await answer(world, runId, instruction.id), "stored").toBe(4);
     expect(await world.state.objects.get(runId, reply.id)).toBeUndefined();

@@ -8,7 +8,7 @@ import { MessageSchema } from "../../../gen/flwr/proto/message_pb.ts";
 import { contentsOf } from "../../../src/appio/objects/deflate.ts";
 import { objectTree } from "../../../src/appio/objects/object-tree.ts";
 import { newKey, pemOf } from "../credentials/keys.ts";
-import { createDrafts, type Draft } from "../state/drafts.ts";
+import { createDrafts, type Draft, type DraftOptions } from "../state/drafts.ts";
 import { createSuperLinkWorld, failureOf } from "./world.ts";
 
 type World = Awaited<ReturnType<typeof createSuperLinkWorld>>;
@@ -25,8 +25,13 @@ beforeEach(async () => {
 });
 afterEach(() => world.link.close());
 
-async function sent(world: World, runId: bigint, nodeId: bigint): Promise<Draft> {
-  const draft = drafts.instruction(runId, nodeId);
+async function sent(
+  world: World,
+  runId: bigint,
+  nodeId: bigint,
+  options?: DraftOptions,
+): Promise<Draft> {
+  const draft = drafts.instruction(runId, nodeId, options);
   await world.state.instructions.push(runId, [draft.message], [draft.tree]);
   for (const [id, content] of contentsOf(draft.object)) {
     await world.state.objects.put(runId, id, content);
@@ -228,26 +233,67 @@ describe("a node's messages", () => {
 });
 
 describe("a run of which a node holds no message", () => {
+  const unknown = (runId: bigint) => ({
+    code: Code.PermissionDenied,
+    text: `Run ID not found: ${runId}`,
+  });
+
+  /** Every call of a node about a run and an object of it. */
+  function callsOf(fleet: ReturnType<World["fleet"]>, runId: bigint, objectId: string) {
+    return {
+      getRun: () => fleet.getRun({ runId }),
+      getFab: () => fleet.getFab({ runId, hashStr: "0".repeat(64) }),
+      pushObject: () => fleet.pushObject({ runId, objectId }),
+      pullObject: () => fleet.pullObject({ runId, objectId }),
+      confirm: () => fleet.confirmMessageReceived({ runId, messageObjectId: objectId }),
+    };
+  }
+
   it("is to it as one that does not exist, whatever ids it knows", async () => {
     const { runId } = await world.runningRun();
     const { nodeId, fleet } = await world.onlineNode();
     const draft = await sent(world, runId, nodeId);
     await fleet.pullMessages({});
     const { fleet: stranger } = await world.onlineNode();
-    const unknown = { code: Code.PermissionDenied, text: `Run ID not found: ${runId}` };
-    const calls = [
-      () => stranger.getRun({ runId }),
-      () => stranger.getFab({ runId, hashStr: "0".repeat(64) }),
-      () => stranger.pushObject({ runId, objectId: draft.id }),
-      () => stranger.pullObject({ runId, objectId: draft.id }),
-      () => stranger.confirmMessageReceived({ runId, messageObjectId: draft.id }),
-    ];
-    for (const call of calls) {
-      expect(await failureOf(call())).toEqual(unknown);
+    for (const call of Object.values(callsOf(stranger, runId, draft.id))) {
+      expect(await failureOf(call())).toEqual(unknown(runId));
     }
     expect(await fleet.pullObject({ runId, objectId: draft.id })).toMatchObject({
       objectFound: true,
     });
+  });
+
+  it("is so again when its message has expired, but for the objects of a reply that came in time", async () => {
+    const { runId, app } = await world.runningRun();
+    const [silent, answering] = [await world.onlineNode(), await world.onlineNode()];
+    const unanswered = await sent(world, runId, silent.nodeId, { ttlSeconds: 10 });
+    const answered = await sent(world, runId, answering.nodeId, { ttlSeconds: 10 });
+    await silent.fleet.pullMessages({});
+    await answering.fleet.pullMessages({});
+    const reply = drafts.reply(answered);
+    const { objectsToPush } = await answering.fleet.pushMessages({
+      messagesList: [reply.message],
+      messageObjectTrees: [reply.tree],
+    });
+    world.clock.advance(10);
+    for (const call of Object.values(callsOf(silent.fleet, runId, unanswered.id))) {
+      expect(await failureOf(call())).toEqual(unknown(runId));
+    }
+    const { pushObject: _, ...reading } = callsOf(answering.fleet, runId, answered.id);
+    for (const call of Object.values(reading)) {
+      expect(await failureOf(call())).toEqual(unknown(runId));
+    }
+    const contents = new Map(contentsOf(reply.object));
+    for (const objectId of objectsToPush) {
+      const objectContent = contents.get(objectId) ?? new Uint8Array();
+      expect((await answering.fleet.pushObject({ runId, objectId, objectContent })).stored).toBe(
+        true,
+      );
+    }
+    const { messagesList } = await app.pullMessages({ messageIds: [answered.id] });
+    expect(messagesList).toEqual([reply.message]);
+    const pulled = await app.pullObject({ node: { nodeId: 1n }, objectId: reply.id });
+    expect(pulled.objectAvailable).toBe(true);
   });
 });
 

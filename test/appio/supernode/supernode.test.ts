@@ -293,6 +293,24 @@ describe("a SuperNode", () => {
     expect((await node.bootstrap.listAppsToLaunch({})).runIds).toEqual([]);
   });
 
+  it("gives up a message that expires while its objects come, and goes on", async () => {
+    const link = await superLink();
+    const pulling = { initialBackoffMs: 10, maxBackoffMs: 10, maxTriesPerObject: 1e6 };
+    const node = await nodeOf(link, { pulling });
+    const { runId } = await link.runningRun();
+    const draft = link.instruction(runId, node.nodeId, { ttlSeconds: 10 });
+    await link.state.instructions.push(runId, [draft.message], [draft.tree]);
+    await eventually(() => link.state.instructions.holds(node.nodeId, runId)).toBe(true);
+    link.clock.advance(10);
+    await eventually(() => node.log).toEqual([
+      `Dropped message ${draft.id}: Run ID not found: ${runId}`,
+    ]);
+    const [late] = await link.state.replies.find(runId, [draft.id]);
+    expect(late?.message.error?.code, "message unavailable").toBe(3n);
+    await link.send(runId, node.nodeId);
+    await appOf(node, runId);
+  });
+
   it("hands out a message that the SuperLink did not let it confirm", async () => {
     const link = await superLink();
     const refuse: Interceptor = (next) => (request) => {
