@@ -21,9 +21,9 @@ export interface SignedCall {
 /**
  * Checks a call's signature and its age; the age first, which costs nothing.
  *
- * @returns why it is refused, or undefined
+ * @returns why it is refused, or when it was signed, in milliseconds since the epoch
  */
-export async function checkSignature(call: SignedCall): Promise<Refusal | undefined> {
+export async function checkSignature(call: SignedCall): Promise<Refusal | number> {
   const instant = parseTimestamp(call.timestamp);
   if (instant === undefined) {
     return refusal("the timestamp is no time with an offset");
@@ -32,6 +32,6 @@ export async function checkSignature(call: SignedCall): Promise<Refusal | undefi
     return refusal("the signature is not fresh");
   }
   return (await isSignatureOf(call.signedText, call.signature, call.publicKey.key))
-    ? undefined
+    ? instant
     : refusal("the signature is wrong");
 }

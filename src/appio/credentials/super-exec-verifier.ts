@@ -11,7 +11,7 @@ import {
   type ListedSuperExecKey,
 } from "./super-exec-keys.ts";
 import { superExecSignedText } from "./super-exec-signed-text.ts";
-import { acceptedForMs, defaultClockToleranceSeconds } from "./timestamp.ts";
+import { defaultClockToleranceSeconds, freshForMs } from "./timestamp.ts";
 
 /** Who may launch apps. */
 export interface SuperExecAuth {
@@ -35,10 +35,10 @@ export interface SuperExecVerifierOptions extends SuperExecAuth {
 
 /**
  * Creates the verifier of a SuperExec's signature (contract 2.3), for
- * ServerAppIo and ClientAppIo. Unlike Flower's it accepts a signature once: a
- * captured call cannot be repeated. What it remembers is this process's: after
- * a restart, and on another replica, a captured call is good for as long as it
- * is fresh.
+ * ServerAppIo and ClientAppIo. Unlike Flower's it accepts a signature once, also
+ * when the clock goes back: a captured call cannot be repeated. What it
+ * remembers is this process's: after a restart, and on another replica, a
+ * captured call is good for as long as it is fresh.
  *
  * @throws TypeError if no key is listed, one cannot be read, or a number is not
  * a positive integer
@@ -56,7 +56,7 @@ export function createSuperExecVerifier(
   const keys = new Map(
     [...allowSuperExecKeys(options.publicKeys)].map(([pem, key]) => [
       pem,
-      { ...key, seen: new SeenSignatures(acceptedForMs(toleranceSeconds), capacity) },
+      { ...key, seen: new SeenSignatures(freshForMs(toleranceSeconds), capacity) },
     ]),
   );
   return async (presented, { method, isRecheck, isProbe }) => {
@@ -76,16 +76,16 @@ export function createSuperExecVerifier(
     const timestamp = presented["flwr-superexec-timestamp"];
     const signature = presented["flwr-superexec-signature-bin"];
     const signedText = superExecSignedText(timestamp, method);
-    const refused = await checkSignature({
+    const signedAt = await checkSignature({
       ...{ publicKey, signature, timestamp, signedText, toleranceSeconds, isRecheck, now },
     });
-    if (refused !== undefined) {
-      return refused;
+    if (typeof signedAt !== "number") {
+      return signedAt;
     }
     // Nothing is awaited from here on: of two calls with one signature, one gets through.
-    const sighting = isRecheck ? "new" : seen.add(signatureIdentity(signature), now());
+    const sighting = isRecheck ? "new" : seen.add(signatureIdentity(signature), signedAt, now());
     if (sighting !== "new") {
-      return refusal(sighting === "seen" ? "replayed" : "the key has made too many calls");
+      return refusal(whyNotNew[sighting]);
     }
     return {
       keyFingerprint: publicKey.fingerprint,
@@ -94,6 +94,13 @@ export function createSuperExecVerifier(
     };
   };
 }
+
+/** What operators are told of a signature that does not count. */
+const whyNotNew = {
+  seen: "replayed",
+  full: "the key has made too many calls",
+  forgotten: "the clock has gone back to signatures that are forgotten",
+} as const;
 
 /** ServerApps and simulations are launched through ServerAppIo, ClientApps through ClientAppIo. */
 function mayCall({ plugins }: AllowedSuperExecKey, method: DescMethod): boolean {

@@ -61,7 +61,7 @@ export function createSuperNodeVerifiers(options: SuperNodeVerifierOptions): Sup
     if (known?.has(publicKey.pem) === false) {
       return refusal("the key is not known");
     }
-    const refused = await checkSignature({
+    const signedAt = await checkSignature({
       publicKey,
       signature: presented["flwr-signature-bin"],
       timestamp,
@@ -70,7 +70,7 @@ export function createSuperNodeVerifiers(options: SuperNodeVerifierOptions): Sup
       isRecheck,
       now,
     });
-    return refused ?? publicKey;
+    return typeof signedAt === "number" ? publicKey : signedAt;
   }
 
   return {

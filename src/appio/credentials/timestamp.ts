@@ -34,10 +34,10 @@ export function parseTimestamp(text: string): number | undefined {
 /** Tells whether a signature of this instant may be accepted: -5 s < age < tolerance + 5 s. */
 export function isFresh(instant: number, now: number, toleranceSeconds: number): boolean {
   const ageMs = now - instant;
-  return ageMs > -maxLeadMs && ageMs < toleranceSeconds * 1_000 + graceMs;
+  return ageMs > -maxLeadMs && ageMs < freshForMs(toleranceSeconds);
 }
 
-/** How long after its arrival any signature is stale, in milliseconds: what has to remember it may forget it then. */
-export function acceptedForMs(toleranceSeconds: number): number {
-  return maxLeadMs + toleranceSeconds * 1_000 + graceMs;
+/** How long after its own instant a signature is accepted, in milliseconds. */
+export function freshForMs(toleranceSeconds: number): number {
+  return toleranceSeconds * 1_000 + graceMs;
 }

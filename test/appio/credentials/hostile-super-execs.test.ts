@@ -221,6 +221,12 @@ describe("on the RPCs of launchers", () => {
     expect((await raw.call(listAppsToLaunch, headers)).status).toBe(unauthenticated);
     world.clock.advance(110);
     expect((await raw.call(listAppsToLaunch, headers)).status, "stale").toBe(unauthenticated);
+    const next = headersWith(listAppsToLaunch);
+    expect((await raw.call(listAppsToLaunch, next)).status).toBe("0");
+    world.clock.advance(-310);
+    const steppedBack = await raw.call(listAppsToLaunch, headers);
+    expect(steppedBack.status, "the clock goes back").toBe(unauthenticated);
+    world.clock.advance(310);
   });
 
   it("of calls with one signature that come at the same time, one gets through", async () => {

@@ -88,6 +88,25 @@ describe("the verifier of SuperExecs", () => {
     expect(await verify(await sign(), call)).toMatchObject(proved);
   });
 
+  it("accepts a signature once, also when the clock goes back after it was forgotten", async () => {
+    const { clock, verify, sign } = start();
+    const captured = await sign();
+    expect(await verify(captured, call)).toMatchObject(proved);
+    clock.advance(400);
+    expect(await verify(await sign(), call), "forgets the first").toMatchObject(proved);
+    clock.advance(-300);
+    expect(await verify(captured, call)).toMatchObject({
+      reason: "the clock has gone back to signatures that are forgotten",
+    });
+    expect(await verify(await sign(), call), "a new one").toMatchObject(proved);
+    clock.advance(-101);
+    const beforeAll = await sign();
+    expect(await verify(beforeAll, call)).toMatchObject({
+      reason: "the clock has gone back to signatures that are forgotten",
+    });
+    expect(await start().verify(beforeAll, call), "after a restart").toMatchObject(proved);
+  });
+
   it("does not remember what it has refused", async () => {
     const { verify, sign } = start({ maxSignaturesPerKey: 1 });
     const presented = await sign();
