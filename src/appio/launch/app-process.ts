@@ -62,7 +62,7 @@ export async function runAppProcess(options: AppProcessOptions): Promise<AppProc
   const directory = options.bundleDirectory ?? (await mkdtemp(join(tmpdir(), "countersign-app-")));
   try {
     const createSha256 = (): Sha256Hasher => createHash("sha256");
-    const common = { transport, token: input.token, onLog, signal, createSha256 };
+    const common = { transport, token: input.token, onLog, signal, createSha256, captureErrors };
     if (appType === "simulation") {
       const { runSimulation } = await import("./simulation/run-simulation.ts");
       return await runSimulation({
@@ -117,6 +117,21 @@ async function install(fab: Fab, directory: string): Promise<InstalledBundle> {
     throw new Error("The app bundle that arrived is not the one that was announced.");
   }
   return installBundle(await readBundle(fab.content), directory);
+}
+
+/** Hands errors that nobody handles to `fail`: Node ends the process for them, before the server can be told. */
+function captureErrors(fail: (error: unknown) => void): () => void {
+  // An app that listens for them itself handles them.
+  const onException = (error: unknown): void => {
+    if (process.listenerCount("uncaughtException") === 1) fail(error);
+  };
+  const onRejection = (reason: unknown): void => {
+    if (process.listenerCount("unhandledRejection") === 1) fail(reason);
+  };
+  process.on("uncaughtException", onException).on("unhandledRejection", onRejection);
+  return () => {
+    process.off("uncaughtException", onException).off("unhandledRejection", onRejection);
+  };
 }
 
 /** Copies what the process writes to stdout and stderr, which console does, to `upload`. */

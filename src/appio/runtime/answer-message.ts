@@ -10,6 +10,17 @@ import { contextFromProto, contextToProto } from "./context.ts";
 import type { LoadApp } from "./load-app.ts";
 import { linesOfThrown, reasonOfThrown } from "./thrown-text.ts";
 
+/** What {@link answerMessage} needs. */
+export interface AnswerOptions {
+  readonly loadApp: LoadApp;
+  /** Given to the app. */
+  readonly lifetime: AppSignal;
+  /** Does the app's part of the work; what it throws is the app's failure. Default: does it. */
+  readonly during?: <T>(work: () => T | Promise<T>) => Promise<T>;
+  /** Receives what an error reply is about, line by line. Default: nobody. */
+  readonly onLog?: (line: string) => void;
+}
+
 /** What a ClientApp made of a message. */
 export interface Answer {
   readonly reply: Message;
@@ -29,15 +40,12 @@ const loadFailure: MessageError = {
  * when it throws, or returns what is no reply to the message. The context goes
  * back in any case, with what the app changed before it failed.
  *
- * @param onLog receives what an error reply is about, line by line.
  * @throws TypeError if the server's answer lacks a part.
  */
 export async function answerMessage(
   message: Message,
   { context: contextProto, run, fab }: PullAppInputsResponse,
-  loadApp: LoadApp,
-  lifetime: AppSignal,
-  onLog: (line: string) => void = () => {},
+  { loadApp, lifetime, during = async (work) => work(), onLog = () => {} }: AnswerOptions,
 ): Promise<Answer> {
   if (contextProto === undefined || run === undefined || fab === undefined) {
     throw new TypeError("the server sent no run, no app bundle or no context");
@@ -52,7 +60,7 @@ export async function answerMessage(
 
   let app: unknown;
   try {
-    ({ app } = await loadApp(fab, run));
+    ({ app } = await during(() => loadApp(fab, run)));
     if (!isClientApp(app)) {
       throw new TypeError(
         "the bundle's client app must be a ClientApp: new ClientApp().train(...)",
@@ -65,7 +73,7 @@ export async function answerMessage(
   const code = messageErrorCodes.clientAppRaisedException;
   let reply: Message;
   try {
-    reply = assertReply(await app.answer(message, context, lifetime), message);
+    reply = assertReply(await during(() => app.answer(message, context, lifetime)), message);
   } catch (cause) {
     reply = failWith({ code, reason: reasonOfThrown(cause) }, cause);
   }

@@ -16,6 +16,12 @@ export interface RuntimeOptions {
   readonly token: Token;
   /** Receives the runtime's own remarks, one line each, without a line end. Default: nobody. */
   readonly onLog?: (line: string) => void;
+  /**
+   * Called at the start, with a function that fails the app for an error that nobody handles; returns what ends the
+   * capture. A process hooks in here what would else end it at once, and its app without a word: then the server learns
+   * of it when the token has expired. Default: nothing is captured.
+   */
+  readonly captureErrors?: (fail: (error: unknown) => void) => () => void;
   /** Interrupts the app, as a process signal does. */
   readonly signal?: AbortSignal;
   /** Makes the hashes of objects. Default: a portable one; on Node, `node:crypto` is faster. */

@@ -17,6 +17,7 @@ import {
 import { createObjectChannel } from "./object-channel.ts";
 import { sleep as sleepByTimer } from "./sleep.ts";
 import { linesOfThrown } from "./thrown-text.ts";
+import { type UnhandledErrors, watchUnhandled } from "./unhandled-errors.ts";
 
 /** What {@link runClientApp} needs; the service is a SuperNode's ClientAppIo. */
 export type RunClientAppOptions = AppRuntimeOptions;
@@ -27,8 +28,8 @@ export type RunClientAppOptions = AppRuntimeOptions;
  * result: it neither ends the process nor throws, but for options that are
  * wrong.
  *
- * An app that cannot be loaded or throws has replied too: its reply carries the
- * error.
+ * An app that cannot be loaded, throws, or leaves an error unhandled has replied
+ * too: its reply carries the error.
  *
  * @throws TypeError if the transport may not carry the token.
  */
@@ -36,16 +37,18 @@ export async function runClientApp(options: RunClientAppOptions): Promise<Client
   const { transport, token, onLog } = options;
   const client = createAuthenticatedClient(clientAppIoPolicy, transport, { appToken: token });
   const lifetime = beginLifetime(options.signal);
+  const unhandled = watchUnhandled(options);
   const sendAppHeartbeat = async (call: CallOptions) =>
     (await client.sendAppHeartbeat({ token }, call)).success;
   const heartbeat = startAppHeartbeat({ sendAppHeartbeat }, lifetime, options);
   let end: ClientAppEnd;
   try {
-    end = await lifetime.during(() => exchange(client, lifetime, options));
+    end = await lifetime.during(() => exchange(client, lifetime, unhandled, options));
   } catch (error) {
     end = endOfClientApp(error);
   }
   await heartbeat.stop();
+  unhandled.release();
   lifetime.release();
   if (onLog !== undefined && "error" in end) {
     for (const line of linesOfThrown(`The ClientApp ended (${end.kind})`, end.error)) {
@@ -58,6 +61,7 @@ export async function runClientApp(options: RunClientAppOptions): Promise<Client
 async function exchange(
   client: Client<typeof ClientAppIo>,
   lifetime: AppLifetime,
+  unhandled: UnhandledErrors,
   options: RunClientAppOptions,
 ): Promise<ClientAppEnd> {
   const { token, loadApp, onLog, createSha256 } = options;
@@ -85,7 +89,12 @@ async function exchange(
   try {
     const message = await objects.pull(tree, { signal });
     await objects.confirm(message.metadata.messageId, signal);
-    answer = await answerMessage(message, inputs, loadApp, lifetime, onLog);
+    answer = await answerMessage(message, inputs, {
+      loadApp,
+      lifetime,
+      during: unhandled.during,
+      ...(onLog === undefined ? {} : { onLog }),
+    });
   } catch (error) {
     if (!(error instanceof InflateError)) {
       throw error;

@@ -18,6 +18,7 @@ import {
 } from "./server-app-outcome.ts";
 import { sleep as sleepByTimer } from "./sleep.ts";
 import { linesOfThrown } from "./thrown-text.ts";
+import { type UnhandledErrors, watchUnhandled } from "./unhandled-errors.ts";
 
 /** What the runtimes of ServerApps and of simulations need. */
 export interface RunOptions extends RuntimeOptions {
@@ -37,6 +38,7 @@ export interface StartedRun<C extends RunConnection = RunConnection> {
   readonly lifetime: AppLifetime;
   /** Repeats the run's calls while the server is unavailable. */
   readonly retry: Retry;
+  readonly unhandled: UnhandledErrors;
 }
 
 /** A ServerApp that can be run, and what its main function is called with. */
@@ -84,6 +86,7 @@ export async function executeRun<C extends RunConnection>(
   const { transport, token } = options;
   const lifetime = beginLifetime(options.signal);
   const { signal } = lifetime;
+  const unhandled = watchUnhandled(options);
   try {
     const retry = createAppRetry(lifetime, options);
     const connection = kind.connect({ transport, token, retry });
@@ -91,7 +94,7 @@ export async function executeRun<C extends RunConnection>(
     try {
       const inputs = await lifetime.during(() => connection.pullAppInputs({ signal }));
       const runId = inputs.run?.runId ?? inputs.context?.runId ?? 0n;
-      run = { runId, inputs, connection, lifetime, retry };
+      run = { runId, inputs, connection, lifetime, retry, unhandled };
     } catch (error) {
       const end = endOfPull(error);
       logEnd(kind, end, options);
@@ -99,6 +102,7 @@ export async function executeRun<C extends RunConnection>(
     }
     return await report(kind, run, await runToEnd(kind, run, options), options);
   } finally {
+    unhandled.release();
     lifetime.release();
   }
 }
@@ -109,7 +113,7 @@ async function runToEnd<C extends RunConnection>(
   run: StartedRun<C>,
   options: RunOptions,
 ): Promise<ServerAppEnd> {
-  const { runId, inputs, connection, lifetime } = run;
+  const { runId, inputs, connection, lifetime, unhandled } = run;
   const { onLog, captureLog, sleep = sleepByTimer } = options;
   const nodeId = kind.logNodeId(inputs);
   const uploader = startLogUploader({
@@ -122,7 +126,7 @@ async function runToEnd<C extends RunConnection>(
   let end: ServerAppEnd;
   try {
     endCapture = captureLog?.(uploader.add);
-    const prepared = await lifetime.during(() => kind.prepare(run));
+    const prepared = await lifetime.during(() => unhandled.during(() => kind.prepare(run)));
     heartbeat = startAppHeartbeat(connection, lifetime, {
       ...options,
       sleep: (ms, signal) => sleep(Math.min(ms, kind.maxHeartbeatMs ?? ms), signal),
@@ -141,12 +145,12 @@ async function runToEnd<C extends RunConnection>(
 
 /** Runs the main function and stores the context as it left it. */
 async function runMain(
-  { runId, connection, lifetime }: StartedRun,
+  { runId, connection, lifetime, unhandled }: StartedRun,
   { app, grid, context, release }: PreparedRun,
 ): Promise<void> {
   const { signal } = lifetime;
   try {
-    await lifetime.during(() => app.run(grid, context, { signal }));
+    await lifetime.during(() => unhandled.during(() => app.run(grid, context, { signal })));
   } finally {
     await release?.();
   }

@@ -113,6 +113,28 @@ describe("the process of a ServerApp", () => {
     expect(await statusOf(runId)).toMatchObject({ subStatus: "failed", details: "too far" });
   });
 
+  test.each([
+    ["a rejection", 'Promise.reject(new RangeError("too far"));'],
+    ["an exception", 'setImmediate(() => { throw new RangeError("too far"); });'],
+  ])("of an app that leaves %s unhandled, tells the reason at once", async (_, trouble) => {
+    const { runId, child, lines } = await launch(
+      serverApp(`console.log("started"); ${trouble} await new Promise(() => {});`),
+    );
+    expect(await child.exited).toMatchObject({ code: 1 });
+    expect(outcomeIn(lines)).toMatchObject({ outcome: "failed", code: 201 });
+    expect(await statusOf(runId)).toMatchObject({ subStatus: "failed", details: "too far" });
+    expect(await logOf(runId)).toMatch(/^started\nThe ServerApp ended \(failed\): too far\n +at /);
+  });
+
+  test("of an app that listens for unhandled errors itself, goes on", async () => {
+    const { runId, child } = await launch(
+      serverApp(`const noted = new Promise((note) => process.on("unhandledRejection", note));
+        Promise.reject(new Error("expected")); await noted;`),
+    );
+    expect(await child.exited).toMatchObject({ code: 0 });
+    expect(await statusOf(runId)).toMatchObject({ subStatus: "completed" });
+  });
+
   test("of a bundle without a ServerApp, says so in the run's status", async () => {
     const bundle = appBundle({ clientapp: "./a.ts" }, { "a.ts": "export default 1;" });
     const { runId, child } = await launch(bundle);

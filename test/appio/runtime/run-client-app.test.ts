@@ -259,6 +259,55 @@ test.each<[string, ClientAppHandler, string]>([
   expect(pushedReply(served).error.reason).toContain(reason);
 });
 
+test("an app that leaves an error unhandled: an error reply of code 2, and the context it left", async () => {
+  const served = serveInstruction();
+  let release = 0;
+  let fail = (_error: unknown) => {};
+  const { outcome } = run(
+    served,
+    (_message, { state }) => {
+      state.set("kept", new ConfigRecord({ calls: 2n }));
+      fail(new RangeError("nobody awaits this"));
+      return forever();
+    },
+    {
+      captureErrors: (given) => {
+        fail = given;
+        return () => {
+          release += 1;
+        };
+      },
+    },
+  );
+  expect(await outcome).toMatchObject({ kind: "replied", exitCode: 0, errorCode: 2 });
+  expect(pushedReply(served).error).toEqual({
+    code: 2,
+    reason: "<class 'RangeError'>:<'nobody awaits this'>",
+  });
+  expect(pushedCalls(served)).toBe(2n);
+  expect(release).toBe(1);
+});
+
+test("an error that comes unhandled once the app has answered is only logged", async () => {
+  const lines: string[] = [];
+  let fail = (_error: unknown) => {};
+  const served = serveInstruction({
+    pushAppOutputs: () => {
+      fail(new RangeError("too late"));
+      return {};
+    },
+  });
+  const { outcome } = run(served, echo, {
+    onLog: (line) => lines.push(line),
+    captureErrors: (given) => {
+      fail = given;
+      return () => {};
+    },
+  });
+  expect(await outcome).toMatchObject({ kind: "replied", errorCode: undefined });
+  expect(lines[0]).toBe("The app did not handle an error: too late");
+});
+
 test("a message type without a handler: an error reply of code 2", async () => {
   const served = serveInstruction({}, "evaluate.custom");
   await run(served, echo).outcome;

@@ -41,7 +41,8 @@ async function answerTask({ packet, context, nodeName }: WorkerTask): Promise<Wo
     fab: {},
   });
   const log = (line: string) => void process.stderr.write(`${nodeName}: ${line}\n`);
-  const answer = await answerMessage(unpackMessage(packet), inputs, loadApp, lifetime, log);
+  const message = unpackMessage(packet);
+  const answer = await answerMessage(message, inputs, { loadApp, lifetime, onLog: log });
   const reply = deflate(answer.reply, { createSha256: () => createHash("sha256") });
   return { packet: packDeflated(reply), context: toBinary(ContextSchema, answer.context) };
 }
