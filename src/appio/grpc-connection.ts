@@ -1,6 +1,7 @@
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Http2SessionManager } from "@connectrpc/connect-node";
 import { type LocatedTransport, transportTo } from "../client/located-transport.ts";
 import { lostConnectionIsUnavailable } from "./lost-connection.ts";
+import { createUploadTransport } from "./upload-transport.ts";
 
 /** A gRPC connection of a process of ours. */
 export interface GrpcConnection {
@@ -29,7 +30,7 @@ export function openGrpc(
 ): GrpcConnection {
   const sessionManager = new Http2SessionManager(baseUrl, undefined, { maxSessionMemory });
   return {
-    transport: transportTo(createGrpcTransport, {
+    transport: transportTo(createUploadTransport, {
       ...{ baseUrl, sessionManager, allowPlaintext },
       interceptors: [lostConnectionIsUnavailable],
     }),

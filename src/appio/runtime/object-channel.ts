@@ -1,9 +1,10 @@
 import type { CallOptions, Client } from "@connectrpc/connect";
 import type { Fleet } from "../../../gen/flwr/proto/fleet_pb.ts";
 import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
-import { contentOf, type DeflatedObject, objectsOf } from "../objects/deflate.ts";
+import { type DeflatedObject, objectsOf } from "../objects/deflate.ts";
 import { inflateMessage } from "../objects/inflate.ts";
 import type { Message } from "../objects/message.ts";
+import { ObjectUpload } from "../objects/object-upload.ts";
 import type { Retry } from "./retry.ts";
 import {
   defaultConcurrency,
@@ -77,14 +78,14 @@ export function createObjectChannel(options: ObjectChannelOptions): ObjectChanne
     async push(messages, objectIds, signal) {
       const wanted = new Set(objectIds);
       await pushObjects(
-        wantedContents(messages, wanted),
-        async (objectId, objectContent, ending) => {
-          const request = { ...caller, objectId, objectContent };
+        wantedObjects(messages, wanted),
+        async (objectId, { head, body }, ending) => {
+          const request = new ObjectUpload({ ...caller, objectId, pieces: [head, ...body] });
           const attempt = () => client.pushObject(request, callOptions(ending));
           try {
             return (await retry.call(attempt, ending)).stored;
           } finally {
-            release(objectContent);
+            request.release();
           }
         },
         { ...options, signal },
@@ -113,24 +114,14 @@ export function createObjectChannel(options: ObjectChannelOptions): ObjectChanne
   };
 }
 
-/** The contents of the wanted objects, each once, each made when its turn comes. */
-function* wantedContents(messages: Iterable<DeflatedObject>, wanted: Set<string>) {
+/** The wanted objects, each once. */
+function* wantedObjects(messages: Iterable<DeflatedObject>, wanted: Set<string>) {
   for (const message of messages) {
     for (const [id, object] of objectsOf(message)) {
       if (wanted.delete(id)) {
-        yield [id, contentOf(object)] as const;
+        yield [id, object] as const;
       }
     }
-  }
-}
-
-/**
- * Gives back the memory of a content that was made for one push, at once: a garbage collector comes when many of them
- * lie about. What is still being sent of it is a copy. An older browser, whose buffers cannot, leaves it to the collector.
- */
-function release({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && "transfer" in buffer) {
-    buffer.transfer(0);
   }
 }
 

@@ -37,9 +37,9 @@ export class ObjectMismatchError extends Error {
 }
 
 /** Pushes one object; resolves to whether the receiver took it (`stored`). */
-export type PushObject = (
+export type PushObject<Content> = (
   objectId: string,
-  content: Uint8Array,
+  content: Content,
   signal: AbortSignal,
 ) => Promise<boolean>;
 
@@ -99,9 +99,9 @@ const backoffSpread = 0.2;
  * @throws ObjectNotFoundError if the receiver does not take one, whatever
  * `pushObject` throws, or the signal's reason. The rest is not pushed then.
  */
-export async function pushObjects(
-  objects: Iterable<readonly [id: string, content: Uint8Array]>,
-  pushObject: PushObject,
+export async function pushObjects<Content>(
+  objects: Iterable<readonly [id: string, content: Content]>,
+  pushObject: PushObject<Content>,
   options: PushObjectsOptions = {},
 ): Promise<void> {
   const { maxConcurrentPushes = defaultConcurrency, signal } = options;

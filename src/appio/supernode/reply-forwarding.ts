@@ -1,11 +1,9 @@
+import { ObjectUpload } from "../objects/object-upload.ts";
 import { RunNotRunningError } from "../runtime/retry.ts";
 import { pushObjects } from "../runtime/transfer.ts";
 import { saysTheSame } from "../state/honest-replies.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import type { ReadyReply } from "./node-inbox.ts";
-
-/** Contents come from the state when their turn comes, so that no more are in memory than are under way. */
-const notLoaded = new Uint8Array();
 
 /** The SuperLink keeps the instruction, but not this reply to it. */
 class ReplyRefusedError extends Error {
@@ -107,17 +105,16 @@ async function push(
   objectsToPush: readonly string[],
 ): Promise<void> {
   await pushObjects(
-    objectsToPush.map((objectId) => [objectId, notLoaded]),
+    objectsToPush.map((objectId) => [objectId, undefined]),
     async (objectId, _, ending) => {
-      const objectContent = (await inbox.replyObject(runId, objectId))?.content;
-      if (objectContent === undefined) {
+      // Read when its turn has come, so that no more are in memory than are under way.
+      const content = (await inbox.replyObject(runId, objectId))?.content;
+      if (content === undefined) {
         return false;
       }
+      const request = new ObjectUpload({ node: { nodeId }, runId, objectId, pieces: [content] });
       const { stored } = await fleet.call((options) =>
-        fleet.client.pushObject(
-          { node: { nodeId }, runId, objectId, objectContent },
-          { ...options, signal: ending },
-        ),
+        fleet.client.pushObject(request, { ...options, signal: ending }),
       );
       return stored;
     },
