@@ -10,12 +10,12 @@ import { drawBars } from "./report/bar-chart.ts";
 import { toMarkdown } from "./report/markdown.ts";
 import type { WorkloadResult } from "./results.ts";
 import { type Pace, runWorkload, samplesOf } from "./run-workload.ts";
-import { openFleet, servers } from "./servers.ts";
+import { openFleet, subjects } from "./subjects.ts";
 import { judge } from "./targets.ts";
 import { workloads } from "./workloads.ts";
 
 const help = `npm run bench -- [options]
-  --quick          about two minutes: checks the answers and prints, writes nothing
+  --quick          less than a minute: checks the answers, writes nothing
   --only NAME      one workload (may be repeated), prints, writes nothing:
                    ${workloads.map(({ name }) => name).join(", ")}
   --help`;
@@ -41,18 +41,16 @@ async function main({ quick, only }: { quick: boolean; only: readonly string[] }
   const commands = await flowerEnvironment();
   const cores = takeCores();
   const directory = await mkdtemp(join(tmpdir(), "countersign-load-"));
-  const pace: Pace = quick
-    ? { seconds: 0.2, rounds: () => 1 }
-    : { seconds: 1, rounds: ({ rounds }) => rounds };
+  const pace: Pace = quick ? { seconds: 0.05, isQuick: true } : { seconds: 1, isQuick: false };
   const results: WorkloadResult[] = [];
   const bar = new SingleBar({ format: "[{bar}] {percentage} %  {duration_formatted}  {doing}" });
   try {
     await using fleet = await openFleet({
-      core: cores.server,
+      cores,
       flowerPython: commands && join(commands, "python"),
     });
-    for (const name of new Set(chosen.flatMap((workload) => workload.servers))) {
-      if (!fleet.has(name)) console.log(`SKIPPED: ${servers[name].label}. It is not installed.`);
+    for (const name of new Set(chosen.flatMap((workload) => workload.subjects))) {
+      if (!fleet.has(name)) console.log(`SKIPPED: ${subjects[name].label}. It is not installed.`);
     }
     const options = {
       fleet,

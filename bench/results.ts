@@ -1,5 +1,5 @@
-import { type ServerName, servers } from "./servers.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
+import { type SubjectName, subjects } from "./subjects.ts";
 import type { Sample, Workload } from "./workloads.ts";
 
 /** All that was measured of one workload. */
@@ -8,9 +8,9 @@ export interface WorkloadResult {
   readonly rows: readonly ResultRow[];
 }
 
-/** The rounds of one server, summed up. */
+/** The rounds of one subject, summed up. */
 export interface ResultRow {
-  readonly server: ServerName;
+  readonly subject: SubjectName;
   readonly label: string;
   readonly value: Spread;
   readonly cpuUs: Spread | undefined;
@@ -18,16 +18,16 @@ export interface ResultRow {
   readonly p99Ms: Spread | undefined;
 }
 
-/** Sums the rounds of a server up. */
-export function toRow(server: ServerName, samples: readonly Sample[]): ResultRow {
+/** Sums the rounds of a subject up. */
+export function toRow(subject: SubjectName, samples: readonly Sample[]): ResultRow {
   const spread = (key: keyof Sample): Spread | undefined => {
     const values = samples.flatMap((sample) => sample[key] ?? []);
     return values.length === 0 ? undefined : spreadOf(values);
   };
-  const { label } = servers[server];
+  const { label } = subjects[subject];
   const value = spreadOf(samples.map((sample) => sample.value));
   return {
-    ...{ server, label, value },
+    ...{ subject, label, value },
     ...{ cpuUs: spread("cpuUs"), p50Ms: spread("p50Ms"), p99Ms: spread("p99Ms") },
   };
 }

@@ -1,6 +1,6 @@
 import { resolveLimits } from "../src/serve/limits.ts";
 import type { ResultRow, WorkloadResult } from "./results.ts";
-import type { ServerName } from "./servers.ts";
+import type { SubjectName } from "./subjects.ts";
 
 /** A ratio that was aimed at, and what it has become. */
 export interface TargetOutcome {
@@ -18,9 +18,9 @@ interface Target {
   readonly workload: string;
   /** Another workload of the same server, in the place of another server. */
   readonly otherWorkload?: string;
-  readonly of: ServerName;
+  readonly of: SubjectName;
   /** The server to compare with, or a value of the workload's unit. */
-  readonly to: ServerName | number;
+  readonly to: SubjectName | number;
   /** The ratio must be at least this, or at most, with `isMost`. */
   readonly limit: number;
   readonly isMost?: boolean;
@@ -73,18 +73,32 @@ const targets: readonly Target[] = [
     text: "4. PushObject 10 MiB / grpc-js",
     ...{ workload: "push-object-10", of: ours, to: "grpcJsToken", limit: 2 },
   },
+  ...[1, 10].map(
+    (size): Target => ({
+      text: `4. PushObject ${size} MiB, stored / Flower's servicer on SQLite`,
+      ...{ workload: `push-object-stored-${size}`, of: "oursStore", to: "flowerStore", limit: 1 },
+    }),
+  ),
   {
     text: "5. memory of an idle connection / bare's",
     ...{ workload: "idle-connections", of: ours, to: "bare", limit: 1.2, isMost: true },
+  },
+  {
+    text: "6. Grid's calls one after the other / client of grpc-js",
+    ...{ workload: "client-1", of: "oursGrid", to: "grpcJsClient", limit: 1 },
+  },
+  {
+    text: "6. Grid's calls 100 at once / client of grpc-js",
+    ...{ workload: "client-100", of: "oursGrid", to: "grpcJsClient", limit: 1 },
   },
 ];
 
 /** Compares what was measured with what was aimed at. */
 export function judge(results: readonly WorkloadResult[]): TargetOutcome[] {
-  const rowOf = (workload: string, server: ServerName): ResultRow | undefined =>
+  const rowOf = (workload: string, subject: SubjectName): ResultRow | undefined =>
     results
       .find((result) => result.workload.name === workload)
-      ?.rows.find((row) => row.server === server);
+      ?.rows.find((row) => row.subject === subject);
   return targets.map((target) => {
     const one = rowOf(target.workload, target.of);
     const { to } = target;

@@ -1,12 +1,16 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { checkAnswers } from "./load/check-answers.ts";
+import { callFromClient, exchangeRounds, roundMessages } from "./load/client-load.ts";
 import { loadWithH2load } from "./load/h2load.ts";
 import { openIdleConnections } from "./load/idle-connections.ts";
 import { uploadInVain } from "./load/refused-upload.ts";
 import { getNodesRequest, pushObjectRequest, unknownToken } from "./load/requests.ts";
+import { checkStore, uploadToStore } from "./load/stored-upload.ts";
+import type { Pace } from "./run-workload.ts";
 import { frame, nodesBytes, storedBytes } from "./servers/answers.ts";
 import { getNodesPath, pushObjectPath } from "./servers/paths.ts";
-import type { RunningServer, ServerName } from "./servers.ts";
+import type { Subject, SubjectName } from "./subjects.ts";
 
 /** What one round has measured on one server. */
 export interface Sample {
@@ -18,19 +22,26 @@ export interface Sample {
   readonly p99Ms?: number;
 }
 
-/** One thing that all servers are made to do. */
+/** How long to measure, and where to put files. */
+export interface MeasureOptions extends Pace {
+  readonly directory: string;
+}
+
+/** One thing that all subjects are made to do. */
 export interface Workload {
   readonly name: string;
   readonly title: string;
   /** What a sample's value counts. Of bytes fewer are better. */
-  readonly unit: "calls/s" | "MB/s" | "KiB sent" | "KiB each";
-  readonly servers: readonly ServerName[];
-  /** How often each server is measured, in the full benchmark. */
+  readonly unit: "calls/s" | "messages/s" | "MB/s" | "KiB sent" | "KiB each";
+  readonly subjects: readonly SubjectName[];
+  /** How often each subject is measured, in the full benchmark. */
   readonly rounds: number;
   /** Whether each sample needs a server that has served nothing before. */
   readonly needsFreshServer?: boolean;
-  /** Measures a server for about so many seconds. */
-  measure(server: RunningServer, seconds: number, directory: string): Promise<Sample>;
+  /** Checks that a subject answers as it should. Default: {@link checkAnswers}. */
+  check?(subject: Subject): Promise<void>;
+  /** Measures a subject. */
+  measure(subject: Subject, options: MeasureOptions): Promise<Sample>;
 }
 
 const guarded = [
@@ -43,6 +54,8 @@ const guarded = [
 ] as const;
 const mebibyte = 1024 * 1024;
 const uploadBytes = 10 * mebibyte;
+/** How many MiB per second may be stored before there is nothing left to push. */
+const mostStoredMebibytes = 600;
 
 /** Every workload, in the order in which they run. */
 export const workloads: readonly Workload[] = [
@@ -50,9 +63,10 @@ export const workloads: readonly Workload[] = [
     name: "get-nodes",
     title: "GetNodes accepted, 4 connections x 25 streams",
     unit: "calls/s",
-    servers: [
+    subjects: [
       ...["bare", "codec", "connect", "connectGuarded", "grpcJs", "grpcJsToken"],
-      ...["flower", "oursOpen", "oursGuarded1", "oursGuarded10k", "oursGuarded1m", "oursPostgres"],
+      ...["flower", "oursOpen", "oursGuarded1", "oursLeanOff", "oursGuarded10k", "oursGuarded1m"],
+      ...["oursPostgres"],
     ] as const,
     rounds: 7,
     measure: calls({ connections: 4, streams: 25 }),
@@ -61,8 +75,8 @@ export const workloads: readonly Workload[] = [
     name: "get-nodes-refused",
     title: "GetNodes refused, 4 connections x 25 streams",
     unit: "calls/s",
-    servers: [...guarded, "oursGuarded1m"],
-    rounds: 7,
+    subjects: [...guarded, "oursGuarded1m"],
+    rounds: 5,
     measure: calls({ connections: 4, streams: 25, isRefused: true }),
   },
   ...[1, 100, 1000].map(
@@ -70,7 +84,7 @@ export const workloads: readonly Workload[] = [
       name: `connections-${connections}`,
       title: `GetNodes accepted, ${connections} connections x ${Math.max(1, 100 / connections)} streams`,
       unit: "calls/s",
-      servers: ["codec", "connectGuarded", "grpcJsToken", "flower", "oursGuarded1"],
+      subjects: ["codec", "connectGuarded", "grpcJsToken", "flower", "oursGuarded1"],
       rounds: 3,
       measure: calls({ connections, streams: Math.max(1, 100 / connections) }),
     }),
@@ -80,15 +94,30 @@ export const workloads: readonly Workload[] = [
       name: `push-object-${size}`,
       title: `PushObject ${size} MiB accepted and dropped, one at a time`,
       unit: "MB/s",
-      servers: [...guarded, "oursOpen"],
+      subjects: [...guarded, "oursOpen"],
       rounds: 5,
-      measure: async (server, seconds, directory) => {
+      measure: async (server, options) => {
         const message = pushObjectRequest(size * mebibyte);
         const load = { connections: 1, streams: 1, isRefused: false };
         const sample = await measureCalls(server, load, {
-          ...{ path: pushObjectPath, message, answer: storedBytes, seconds, directory },
+          ...{ path: pushObjectPath, message, answer: storedBytes, ...options },
         });
         return { ...sample, value: (sample.value * message.length) / 1e6 };
+      },
+    }),
+  ),
+  ...[1, 10].map(
+    (size): Workload => ({
+      name: `push-object-stored-${size}`,
+      title: `PushObject ${size} MiB into the object store, one at a time`,
+      unit: "MB/s",
+      subjects: ["flowerStore", "oursStore"],
+      rounds: 5,
+      check: checkStore,
+      measure: async (server, { seconds, isQuick }) => {
+        const maxCalls = isQuick ? 3 : Math.ceil((seconds * mostStoredMebibytes) / size);
+        const upload = await uploadToStore(server, size * mebibyte, { seconds, maxCalls });
+        return { ...upload, value: upload.bytes / 1e6 / upload.seconds };
       },
     }),
   ),
@@ -96,9 +125,9 @@ export const workloads: readonly Workload[] = [
     name: "push-object-refused",
     title: "PushObject 10 MiB refused, one at a time",
     unit: "KiB sent",
-    servers: guarded,
+    subjects: guarded,
     rounds: 5,
-    measure: async (server, seconds) => {
+    measure: async (server, { seconds }) => {
       const message = pushObjectRequest(uploadBytes);
       const uploads = Math.max(2, Math.round(seconds * 20));
       const before = server.cpuNanoseconds();
@@ -109,15 +138,36 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "idle-connections",
-    title: "Memory of idle connections (10,000; 1,000 with --quick)",
+    title: "Memory of idle connections (10,000; 100 with --quick)",
     unit: "KiB each",
-    servers: ["bare", "grpcJs", "connect", "oursGuarded1"],
+    subjects: ["bare", "grpcJs", "connect", "oursGuarded1"],
     rounds: 3,
     needsFreshServer: true,
-    measure: async (server, seconds) => {
-      const count = seconds < 1 ? 1_000 : 10_000;
-      return { value: (await openIdleConnections(server, count)) / 1024 };
+    measure: async (server, { isQuick }) => {
+      const options = isQuick ? { count: 100, settleMs: 0 } : { count: 10_000, settleMs: 1_500 };
+      return { value: (await openIdleConnections(server, options)) / 1024 };
     },
+  },
+  ...[1, 100].map(
+    (atOnce): Workload => ({
+      name: `client-${atOnce}`,
+      title: `Client: GetNodes, ${atOnce === 1 ? "one after the other" : `${atOnce} at once`}`,
+      unit: "calls/s",
+      subjects: ["grpcJsClient", "oursGrid"],
+      rounds: 5,
+      // Every answer is checked where it is measured.
+      check: async () => {},
+      measure: (client, { seconds }) => callFromClient(client, atOnce, seconds),
+    }),
+  ),
+  {
+    name: "client-round",
+    title: `Client: ${roundMessages} messages pushed, and ${roundMessages} replies pulled`,
+    unit: "messages/s",
+    subjects: ["grpcJsRound", "oursGridRound"],
+    rounds: 5,
+    check: async () => {},
+    measure: (client, { seconds }) => exchangeRounds(client, seconds),
   },
 ];
 
@@ -127,25 +177,23 @@ interface Shape {
   readonly isRefused?: boolean;
 }
 
-interface Calls {
+interface Calls extends MeasureOptions {
   readonly path: string;
   readonly message: Uint8Array;
   readonly answer: Uint8Array;
-  readonly seconds: number;
-  readonly directory: string;
 }
 
 function calls(shape: Shape): Workload["measure"] {
-  return (server, seconds, directory) =>
+  return (server, options) =>
     measureCalls(server, shape, {
-      ...{ path: getNodesPath, message: getNodesRequest, answer: nodesBytes, seconds, directory },
+      ...{ path: getNodesPath, message: getNodesRequest, answer: nodesBytes, ...options },
     });
 }
 
 async function measureCalls(
-  server: RunningServer,
+  server: Subject,
   { connections, streams, isRefused = false }: Shape,
-  { path, message, answer, seconds, directory }: Calls,
+  { path, message, answer, seconds, isQuick, directory }: Calls,
 ): Promise<Sample> {
   const bodyFile = join(directory, "body.bin");
   await writeFile(bodyFile, frame(message));
@@ -155,10 +203,12 @@ async function measureCalls(
       token: isRefused ? unknownToken : server.token,
       answerBytes: isRefused ? 0 : frame(answer).length,
     });
+  const isLarge = message.length > mebibyte / 2;
   // The first few tell how many take as long as asked for.
-  const few = Math.max(connections, message.length > mebibyte / 2 ? 8 : 1_000);
-  const probe = await load(few);
-  const count = Math.max(few, Math.round((few / probe.seconds) * seconds));
+  const few = Math.max(connections, isLarge ? 8 : 1_000);
+  const count = isQuick
+    ? Math.max(connections, isLarge ? 2 : 200)
+    : Math.max(few, Math.round((few / (await load(few)).seconds) * seconds));
   const before = server.cpuNanoseconds();
   const { seconds: taken, p50Ms, p99Ms } = await load(count);
   const cpuUs = (server.cpuNanoseconds() - before) / 1000 / count;

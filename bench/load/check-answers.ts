@@ -1,6 +1,6 @@
 import { frame, nodesBytes, storedBytes } from "../servers/answers.ts";
 import { getNodesPath, pushObjectPath } from "../servers/paths.ts";
-import type { RunningServer } from "../servers.ts";
+import type { Subject } from "../subjects.ts";
 import { getNodesRequest, pushObjectRequest, unknownToken } from "./requests.ts";
 import { callUnary, type Outcome, openSession } from "./unary-call.ts";
 
@@ -12,7 +12,7 @@ const mebibyte = 1024 * 1024;
  *
  * @throws Error that names the server and the call.
  */
-export async function checkAnswers({ url, label, token, isGuarded }: RunningServer): Promise<void> {
+export async function checkAnswers({ url, label, token, isGuarded }: Subject): Promise<void> {
   const session = openSession(url);
   const calls = [
     { path: getNodesPath, request: getNodesRequest, answer: nodesBytes },

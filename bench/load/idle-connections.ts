@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { RunningServer } from "../servers.ts";
+import type { Subject } from "../subjects.ts";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
@@ -10,11 +10,15 @@ const settingsAck = Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0]);
 /** How many connections are opened at once: a server's backlog is finite. */
 const batch = 100;
 
-/** How long memory is left to settle, in milliseconds. */
-const settleMs = 1_500;
-
-/** Opens HTTP/2 connections that call nothing; returns the server's memory for each, in bytes. */
-export async function openIdleConnections(server: RunningServer, count: number): Promise<number> {
+/**
+ * Opens HTTP/2 connections that call nothing; returns the server's memory for each, in bytes.
+ *
+ * @param settleMs how long memory is left to settle.
+ */
+export async function openIdleConnections(
+  server: Subject,
+  { count, settleMs }: { readonly count: number; readonly settleMs: number },
+): Promise<number> {
   const port = Number(new URL(server.url).port);
   const sockets: Socket[] = [];
   await delay(settleMs);

@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import { frame } from "../servers/answers.ts";
 import { pushObjectPath } from "../servers/paths.ts";
-import type { RunningServer } from "../servers.ts";
+import type { Subject } from "../subjects.ts";
 import { assertOutcome } from "./check-answers.ts";
 import { unknownToken } from "./requests.ts";
 import { beginCall, outcomeOf } from "./unary-call.ts";
@@ -18,7 +18,7 @@ const sliceBytes = 16 * 1024;
  * @returns how many bytes left, per upload: at least what the server has read.
  */
 export async function uploadInVain(
-  { url, label }: RunningServer,
+  { url, label }: Subject,
   message: Uint8Array,
   uploads: number,
 ): Promise<number> {

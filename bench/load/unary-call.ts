@@ -45,9 +45,19 @@ export function callUnary(
   message: Uint8Array,
   token?: string,
 ): Promise<Outcome> {
+  return callFramed(session, path, frame(message), token);
+}
+
+/** Like {@link callUnary}, with a body that has gRPC's prefix already. */
+export function callFramed(
+  session: ClientHttp2Session,
+  path: string,
+  body: Uint8Array,
+  token?: string,
+): Promise<Outcome> {
   const stream = beginCall(session, path, token);
   const outcome = outcomeOf(stream);
-  stream.end(frame(message));
+  stream.end(body);
   return outcome;
 }
 

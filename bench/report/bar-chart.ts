@@ -31,10 +31,10 @@ export function drawBars(results: readonly WorkloadResult[]): string {
 function drawPanel({ workload, rows }: WorkloadResult, top: number): string {
   const most = Math.max(...rows.map(({ value }) => value.high));
   const x = (value: number) => labelWidth + (value / most) * barWidth;
-  const bars = rows.flatMap(({ label, server, value }, index) => {
+  const bars = rows.flatMap(({ label, subject, value }, index) => {
     const y = top + titleHeight + index * rowHeight;
     const middle = y + 9;
-    const colour = server.startsWith("ours") ? "#1f6f5c" : "#a9b7c0";
+    const colour = subject.startsWith("ours") ? "#1f6f5c" : "#a9b7c0";
     return [
       `<text x="${labelWidth - 10}" y="${y + 14}" text-anchor="end" fill="#222">${escapeXml(label)}</text>`,
       `<rect x="${labelWidth}" y="${y}" width="${(x(value.median) - labelWidth).toFixed(1)}" height="18" fill="${colour}"/>`,

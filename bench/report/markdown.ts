@@ -33,10 +33,11 @@ function targetTable(targets: readonly TargetOutcome[]): string {
 function resultTable({ workload, rows }: WorkloadResult): string {
   const hasTimes = rows.some(({ p50Ms }) => p50Ms !== undefined);
   const hasCpu = rows.some(({ cpuUs }) => cpuUs !== undefined);
+  const { unit } = workload;
   return table(
     [
-      ...["server", `${workload.unit}, median`, "range"],
-      ...(hasCpu ? ["CPU per call, us"] : []),
+      ...["", `${unit}, median`, "range"],
+      ...(hasCpu ? [`CPU per ${unit === "messages/s" ? "message" : "call"}, us`] : []),
       ...(hasTimes ? ["p50, ms", "p99, ms"] : []),
     ],
     rows.map(({ label, value, cpuUs, p50Ms, p99Ms }) => [
