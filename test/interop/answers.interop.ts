@@ -39,6 +39,9 @@ const serverAppIoDifferences: Differences = {
 const fleetDifferences: Differences = {
   // A known node that speaks for another one is denied, as a token is that speaks for another run.
   "a heartbeat of another node": ["UNAUTHENTICATED", "PERMISSION_DENIED"],
+  // A node whose answer was lost may ask again.
+  "register again": ["FAILED_PRECONDITION", "node_id"],
+  "activate again": ["FAILED_PRECONDITION", "node_id"],
   // A key activates itself only.
   "activate another's key": ["node_id", "PERMISSION_DENIED"],
   "no replies": malformed,
@@ -97,7 +100,7 @@ describe.skipIf(!hasFlower)("to calls that Flower's own clients do not make", ()
   it("Fleet answers as Flower's does, but for the documented differences", async () => {
     const pending = await startRunAtBoth();
     expectSame(
-      33,
+      35,
       await flower.probe("probe_fleet.py", flowers.fleet, pending[0]),
       await flower.probe("probe_fleet.py", addressOf(ours.fleetUrl), pending[1]),
       fleetDifferences,

@@ -6,10 +6,12 @@ import { randomId } from "./random-id.ts";
 /** The SuperNodes. */
 export interface Nodes {
   /**
-   * Registers a node and returns its id.
+   * Registers a node and returns its id. Asked again before the node was first
+   * online it returns the same id: its first answer may have been lost. So the key
+   * must be the caller's own.
    *
-   * @throws ConnectError FailedPrecondition if the key is or was another
-   * node's, InvalidArgument if it is empty.
+   * @throws ConnectError FailedPrecondition if the key's node has been online, or
+   * has unregistered; InvalidArgument if the key is empty.
    */
   register(publicKey: Uint8Array): Promise<bigint>;
   /** Registers a node for a key, unless the key is or was a node's: for keys that the operator knows. */
@@ -17,10 +19,13 @@ export interface Nodes {
   /** Returns the id of the node that is registered for a key; undefined if there is none, or not any more. */
   idOf(publicKey: Uint8Array): Promise<bigint | undefined>;
   /**
-   * Brings a registered or offline node online for two heartbeat intervals.
+   * Brings a registered or offline node online for two heartbeat intervals. One
+   * that is online and has sent no heartbeat since its activation is activated
+   * again: its first answer may have been lost.
    *
    * @throws ConnectError InvalidArgument if the interval (in seconds) is out of
-   * range, FailedPrecondition if no node has the key or it is online already.
+   * range, FailedPrecondition if no node has the key, or it is online and has
+   * sent a heartbeat.
    */
   activate(publicKey: Uint8Array, heartbeatIntervalSeconds: number): Promise<bigint>;
   /**
@@ -83,10 +88,20 @@ export function createNodeState(core: StateCore): Nodes {
   return {
     async register(publicKey) {
       const nodeId = await insert(publicKey);
-      if (nodeId === undefined) {
+      if (nodeId !== undefined) {
+        return nodeId;
+      }
+      const registered = await query
+        .selectFrom("node")
+        .select("node_id")
+        .where("public_key", "=", publicKey)
+        .where("unregistered_at", "is", null)
+        .where("online_until", "is", null)
+        .executeTakeFirst();
+      if (registered === undefined) {
         throw precondition("Public key is already in use.");
       }
-      return nodeId;
+      return fromSqlInteger(registered.node_id);
     },
     async registerOnce(publicKey) {
       await insert(publicKey);
@@ -104,11 +119,15 @@ export function createNodeState(core: StateCore): Nodes {
       const online_until = onlineUntil(heartbeatIntervalSeconds);
       const node = await query
         .updateTable("node")
-        .set({ online_until })
+        .set({ online_until, heartbeat_at: null })
         .where("public_key", "=", publicKey)
         .where("unregistered_at", "is", null)
         .where(({ eb, or }) =>
-          or([eb("online_until", "is", null), eb("online_until", "<=", core.now())]),
+          or([
+            eb("online_until", "is", null),
+            eb("online_until", "<=", core.now()),
+            eb("heartbeat_at", "is", null),
+          ]),
         )
         .returning("node_id")
         .executeTakeFirst();
@@ -144,7 +163,7 @@ export function createNodeState(core: StateCore): Nodes {
     async heartbeat(nodeId, heartbeatIntervalSeconds) {
       const { numUpdatedRows } = await query
         .updateTable("node")
-        .set({ online_until: onlineUntil(heartbeatIntervalSeconds) })
+        .set({ online_until: onlineUntil(heartbeatIntervalSeconds), heartbeat_at: core.now() })
         .where("node_id", "=", toSqlInteger(nodeId))
         .where("unregistered_at", "is", null)
         .executeTakeFirstOrThrow();

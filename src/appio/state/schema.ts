@@ -16,6 +16,7 @@ export function stateSchema(engine: SqlEngine): SqlSchema {
       "0005_uncompressed": { up: (db) => keepUncompressed(db, engine) },
       "0006_compact_objects": { up: (db) => compactObjects(db, engine) },
       "0007_one_reply_per_id": { up: makeReplyIdsUnique },
+      "0008_heartbeats": { up: keepHeartbeats },
     },
   };
 }
@@ -29,6 +30,15 @@ async function keepUncompressed(db: Kysely<unknown>, engine: SqlEngine): Promise
     await sql`alter table object_content alter column content set storage external`.execute(db);
     await sql`alter table serverapp_context alter column context set storage external`.execute(db);
   }
+}
+
+/** A node that is online and has sent no heartbeat may have missed the answer to its activation. */
+async function keepHeartbeats(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("node").addColumn("heartbeat_at", "double precision").execute();
+  // Whoever was online before has its answer.
+  await sql`update node set heartbeat_at = registered_at where online_until is not null`.execute(
+    db,
+  );
 }
 
 /** A node's reply cannot take the id, and with it the objects, of another reply. */

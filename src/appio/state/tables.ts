@@ -62,6 +62,8 @@ export interface NodeTable {
   registered_at: number;
   /** The node counts as online before this instant; null until it was online once. */
   online_until: Instant;
+  /** Its latest heartbeat since it was last activated. */
+  heartbeat_at: Instant;
   unregistered_at: Instant;
 }
 

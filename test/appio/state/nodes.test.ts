@@ -20,12 +20,19 @@ describe("nodes", () => {
     expect(await nodes.listOnline()).toEqual([second]);
   });
 
-  it("case 41: keep a public key for ever", async () => {
+  it("case 41: keep a public key for ever, and register with it again only until they are first online", async () => {
     await using world = await createWorld();
     const { nodes } = world.state;
     const nodeId = await nodes.register(key);
-    await expect(nodes.register(key)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    expect(await nodes.register(key), "its first answer may have been lost").toBe(nodeId);
+    await nodes.activate(key, 30);
+    const inUse = { code: Code.FailedPrecondition, rawMessage: "Public key is already in use." };
+    await expect(nodes.register(key), "online").rejects.toMatchObject(inUse);
+    world.clock.advance(60);
+    await expect(nodes.register(key), "offline").rejects.toMatchObject(inUse);
     await nodes.unregister(nodeId);
+    await nodes.unregister(await nodes.register(otherKey));
+    await expect(nodes.register(otherKey), "never online").rejects.toMatchObject(inUse);
     await expect(nodes.register(key)).rejects.toMatchObject({ code: Code.FailedPrecondition });
     await expect(nodes.activate(key, 30)).rejects.toMatchObject({ code: Code.FailedPrecondition });
     await expect(nodes.register(new Uint8Array())).rejects.toMatchObject({
@@ -62,6 +69,7 @@ describe("nodes", () => {
     const { nodes } = world.state;
     const nodeId = await nodes.register(key);
     expect(await nodes.activate(key, 30)).toBe(nodeId);
+    await nodes.heartbeat(nodeId, 30);
     await expect(nodes.activate(key, 30)).rejects.toMatchObject({ code: Code.FailedPrecondition });
     world.clock.advance(60);
     expect(await nodes.activate(key, 30), "offline again").toBe(nodeId);
@@ -72,6 +80,33 @@ describe("nodes", () => {
     await expect(nodes.activate(otherKey, 30)).rejects.toMatchObject({
       code: Code.FailedPrecondition,
     });
+  });
+
+  it("are activated again until their first heartbeat: the answer may have been lost", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const nodeId = await nodes.register(key);
+    const refused = { code: Code.FailedPrecondition };
+    for (let start = 0; start < 2; start += 1) {
+      expect(await nodes.activate(key, 30)).toBe(nodeId);
+      world.clock.advance(59);
+      expect(await nodes.activate(key, 30)).toBe(nodeId);
+      world.clock.advance(59);
+      expect(await nodes.listOnline(), "two intervals from the latest").toEqual([nodeId]);
+      await nodes.heartbeat(nodeId, 30);
+      await expect(nodes.activate(key, 30)).rejects.toMatchObject(refused);
+      await nodes.deactivate(nodeId);
+    }
+    await nodes.activate(key, 30);
+    await nodes.unregister(nodeId);
+    await expect(nodes.activate(key, 30)).rejects.toMatchObject(refused);
+  });
+
+  it("get one id when they register many times at once", async () => {
+    await using world = await createWorld();
+    const { nodes } = world.state;
+    const ids = await Promise.all(Array.from({ length: 8 }, () => nodes.register(key)));
+    expect(new Set(ids)).toEqual(new Set([await nodes.idOf(key)]));
   });
 
   it("are gone after unregistering", async () => {

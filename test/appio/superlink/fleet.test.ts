@@ -56,6 +56,25 @@ describe("a node's way", () => {
     );
   });
 
+  it("begins again where answers were lost, for the holder of the key alone", async () => {
+    const key = newKey();
+    const fleet = world.fleet(key);
+    const { nodeId } = await fleet.registerNode({});
+    expect((await fleet.registerNode({})).nodeId).toBe(nodeId);
+    const other = world.fleet(newKey());
+    const publicKey = Buffer.from(pemOf(key));
+    for (const call of [
+      () => other.registerNode({ publicKey }),
+      () => other.activateNode({ publicKey, heartbeatInterval: 30 }),
+    ]) {
+      expect(await failureOf(call())).toMatchObject({ code: Code.PermissionDenied });
+    }
+    for (let call = 0; call < 2; call += 1) {
+      expect((await fleet.activateNode({ heartbeatInterval: 30 })).nodeId).toBe(nodeId);
+    }
+    expect(await world.state.nodes.listOnline()).toEqual([nodeId]);
+  });
+
   it("fails with the codes that SuperNodes act on", async () => {
     const fleet = world.fleet(newKey());
     const tooLong = fleet.activateNode({ publicKey: new Uint8Array(5 * 1024 * 1024) });
@@ -64,7 +83,13 @@ describe("a node's way", () => {
     const unknown = fleet.activateNode({ heartbeatInterval: 30 });
     expect(await failureOf(unknown)).toMatchObject(precondition);
     const { nodeId } = await fleet.registerNode({});
-    for (const call of [() => fleet.registerNode({}), () => fleet.deactivateNode({ nodeId })]) {
+    expect(await failureOf(fleet.deactivateNode({ nodeId }))).toMatchObject(precondition);
+    await fleet.activateNode({ heartbeatInterval: 30 });
+    await fleet.sendNodeHeartbeat({ heartbeatInterval: 30 });
+    for (const call of [
+      () => fleet.registerNode({}),
+      () => fleet.activateNode({ heartbeatInterval: 30 }),
+    ]) {
       expect(await failureOf(call())).toMatchObject(precondition);
     }
     expect(await failureOf(fleet.activateNode({ heartbeatInterval: 9 }))).toEqual({

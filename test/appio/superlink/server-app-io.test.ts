@@ -126,6 +126,26 @@ describe("a run's way through its statuses", () => {
     });
   });
 
+  it("ends, and says why, when the answer with its token or its inputs was lost", async () => {
+    const claimed = await world.pendingRun();
+    await world.anybody.requestToken({ runId: claimed });
+    const { runId: started, app } = await world.startingRun();
+    await app.pullAppInputs({});
+    // The same calls again get nothing: one claim, one start.
+    expect((await world.anybody.requestToken({ runId: claimed })).token).toBe("");
+    expect(await failureOf(app.pullAppInputs({}))).toMatchObject({
+      code: Code.FailedPrecondition,
+    });
+    world.clock.advance(30.001);
+    for (const runId of [claimed, started]) {
+      expect((await world.state.runs.find(runId))?.status).toMatchObject({
+        status: "finished",
+        subStatus: "failed",
+        details: "No heartbeat received from the run.",
+      });
+    }
+  });
+
   it("grants the empty token for unknown and finished runs", async () => {
     const { runId, app } = await world.runningRun();
     await app.updateRunStatus({ runStatus: completed });

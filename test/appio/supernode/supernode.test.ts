@@ -579,6 +579,28 @@ describe("a SuperNode", () => {
     });
   });
 
+  it("joins where the answers to its first calls are lost", async () => {
+    const link = await superLink();
+    const lost = new Set(["RegisterNode", "ActivateNode"]);
+    const tries: string[] = [];
+    const lose: Interceptor = (next) => async (request) => {
+      const response = await next(request);
+      tries.push(request.method.name);
+      if (lost.delete(request.method.name)) {
+        // As connect-node reports a connection that broke before the answer was there.
+        const cause = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+        throw new ConnectError("aborted", Code.Aborted, undefined, undefined, cause);
+      }
+      return response;
+    };
+    const node = await nodeOf(link, { retry: { sleep: async () => {} } }, lose);
+    const joining = ["RegisterNode", "RegisterNode", "ActivateNode", "ActivateNode"];
+    expect(tries.slice(0, 4)).toEqual(joining);
+    expect(await link.state.nodes.listOnline()).toEqual([node.nodeId]);
+    await node.close();
+    expect(node.log).toEqual([]);
+  });
+
   it("waits for a SuperLink that is unavailable, until it is stopped", async () => {
     const link = await superLink();
     const stopping = new AbortController();

@@ -91,6 +91,10 @@ node = Node(node_id=node_id)
 code_of("activate again", lambda: stub.ActivateNode(activate, metadata=signed()))
 heartbeat = SendNodeHeartbeatRequest(node=node, heartbeat_interval=30)
 probe("a heartbeat", lambda: stub.SendNodeHeartbeat(heartbeat, metadata=signed()))
+code_of("register when online", lambda: stub.RegisterNode(register, metadata=signed()))
+code_of(
+    "activate after a heartbeat", lambda: stub.ActivateNode(activate, metadata=signed())
+)
 probe(
     "a heartbeat with a wrong interval",
     lambda: stub.SendNodeHeartbeat(
