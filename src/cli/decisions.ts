@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { askControl, type ControlOptions, withControlOptions } from "./control-client.ts";
-import { formatTable, printableText, printJson, printLine } from "./output.ts";
+import { formatTable, printJson, printLine } from "./output.ts";
 
 interface DecisionsOptions extends ControlOptions {
   readonly json?: boolean;
@@ -32,9 +32,13 @@ export function decisionsCommand(): Command {
     ]);
     printLine(formatTable([["RPC", "ALLOWED", "REFUSED", "UNDECIDED"], ...rows]));
     if (refusals.length === 0) return;
-    const reasons = refusals.map(({ count, lastAt, credential, reason, ...rpc }) =>
-      [count.toString(), lastAt, rpcOf(rpc), credential, reason].map(printableText),
-    );
+    const reasons = refusals.map(({ count, lastAt, credential, reason, ...rpc }) => [
+      count.toString(),
+      lastAt,
+      rpcOf(rpc),
+      credential,
+      reason,
+    ]);
     const heading = ["REFUSALS", "LAST", "RPC", "CREDENTIAL", "REASON"];
     printLine(`\n${formatTable([heading, ...reasons])}`);
   });

@@ -2,7 +2,8 @@ import { Argument, Command } from "commander";
 import type { Run } from "../../gen/flwr/proto/run_pb.ts";
 import { configFromScalars } from "../appio/runtime/config-values.ts";
 import { askControl, type ControlOptions, withControlOptions } from "./control-client.ts";
-import { formatTable, type Printable, printableText, printJson, printLine } from "./output.ts";
+import { CommandError } from "./exit-code.ts";
+import { formatTable, type Printable, printJson, printLine } from "./output.ts";
 import { parseRunId } from "./parameters.ts";
 
 interface LsOptions extends ControlOptions {
@@ -24,6 +25,11 @@ export function lsCommand(): Command {
       printLine(
         formatTable([["RUN", "TYPE", "APP", "STATUS", "SINCE", "DETAILS"], ...runs.map(toRow)]),
       );
+    const known = new Set(runs.map(({ runId }) => runId));
+    const unknown = runIds.filter((runId) => !known.has(runId));
+    if (unknown.length > 0) {
+      throw new CommandError(unknown.map((runId) => `Run ${runId} not found.`).join(" "));
+    }
   });
 }
 
@@ -41,7 +47,7 @@ function toRow(run: Run): readonly string[] {
     subStatus === "" ? status : `${status}: ${subStatus}`,
     since,
     details,
-  ].map(printableText);
+  ];
 }
 
 function toPrintable(run: Run): Printable {

@@ -6,7 +6,7 @@ import { formatTable, printJson, printLine } from "./output.ts";
 /** A policy, and on which servers it holds. */
 interface PolicyInUse {
   readonly policy: AnyPolicy;
-  /** Where there is more than one policy of a service: when it is this one; else empty. */
+  /** Where there is more than one policy of a service: when it is this one; empty where it is always in use. */
   readonly when: string;
 }
 
@@ -50,6 +50,7 @@ async function policiesInUse(): Promise<PolicyInUse[]> {
     { policy: appIo.signedServerAppIoPolicy, when: signed },
     { policy: appIo.clientAppIoPolicy, when: unsigned },
     { policy: appIo.signedClientAppIoPolicy, when: signed },
+    { policy: appIo.simulationIoPolicy, when: "a part of ServerAppIo; no server offers it" },
     { policy: appIo.fleetPolicy, when: "" },
     { policy: appIo.controlPolicy, when: "" },
     { policy: healthPolicy, when: "" },

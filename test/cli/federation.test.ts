@@ -150,6 +150,11 @@ describe("refusals are one sentence on stderr and exit code 1", () => {
   test("an unknown run", async () => {
     const { code, stderr } = await run(["log", "123456789", ...operator]);
     expect([code, stderr]).toEqual([1, "countersign: Run 123456789 not found.\n"]);
+    expect(await run(["ls", "5", "7", "--json", ...operator])).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "countersign: Run 5 not found. Run 7 not found.\n",
+    });
   });
 
   test("a misspelt configuration key, before anything is created", async () => {

@@ -83,6 +83,13 @@ test("policy shows each RPC's credential and what it binds, as text and as JSON"
   expect(text.stdout).toMatch(
     /^ {2}PushMessages +appToken +token = secret, messages_list\[\]\.metadata\.run_id = runId, run_id = runId$/m,
   );
+  const services = ["ServerAppIo", "ClientAppIo", "SimulationIo", "Fleet"];
+  for (const service of services.map((name) => `flwr.proto.${name}`)) {
+    expect(text.stdout).toMatch(
+      new RegExp(`^${service.replaceAll(".", "\\.")}(?: \\(.+\\))?$`, "m"),
+    );
+  }
+  expect(text.stdout).toMatch(/^countersign\.control\.v1\.Control$/m);
   const json = await run(["policy", "--json"]);
   const rows = json.stdout
     .trim()
