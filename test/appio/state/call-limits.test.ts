@@ -92,6 +92,33 @@ describe("much in one call", () => {
   });
 });
 
+describe("answers of many MiB", () => {
+  it("come about 8 MiB at a time: whoever asks for the rest gets it", async () => {
+    await using world = await createWorld();
+    const { runId } = await world.runningRun();
+    const node = await world.onlineNode();
+    const large = "g".repeat(4 * 1024 * 1024);
+    const sent: string[] = [];
+    for (let count = 0; count < 3; count++) {
+      const instruction = await world.send(runId, node);
+      const reply = world.reply(instruction);
+      const { metadata } = reply.message;
+      if (metadata !== undefined) {
+        metadata.groupId = large;
+      }
+      await world.state.replies.push(reply.message, reply.tree, 1);
+      await world.upload(runId, reply);
+      sent.push(instruction.id);
+    }
+    const repliesTo = async (ids: readonly string[]) =>
+      (await world.state.replies.find(runId, ids)).map(
+        ({ message }) => message.metadata?.replyToMessageId,
+      );
+    expect(await repliesTo(sent)).toEqual(sent.slice(0, 2));
+    expect(await repliesTo(sent.slice(2))).toEqual(sent.slice(2));
+  });
+});
+
 describe("answers to ids that nobody knows", () => {
   it("are kept up to a bound, the newest of them, and without bytes after that", async () => {
     await using world = await createWorld();
