@@ -13,5 +13,10 @@ export const exitCode = {
 
 /** A failure that the user is told in one sentence, without a stack. */
 export class CommandError extends Error {
-  override readonly name = "CommandError";
+  override readonly name: string = "CommandError";
+}
+
+/** A wrong command line that is not shown again, as commander would: it may hold a secret. */
+export class UsageError extends CommandError {
+  override readonly name = "UsageError";
 }

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
+import { createSecureContext } from "node:tls";
 import type { Command } from "commander";
 import type { BrowserOptions } from "../serve/browsers.ts";
 import type { ServeTls } from "../serve/listener.ts";
@@ -54,7 +55,7 @@ export function addListenerOptions(command: Command): Command {
  * Reads the certificate and its key; nothing when neither is named.
  *
  * @throws CommanderError when one of them lacks the other, as for a wrong command line
- * @throws CommandError when a file cannot be read
+ * @throws CommandError when a file cannot be read, or the two are no certificate and its key
  */
 export async function readTlsOptions(
   { tlsCert, tlsKey }: TlsCommandOptions,
@@ -63,9 +64,20 @@ export async function readTlsOptions(
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     wrongUsage(command, "--tls-cert and --tls-key need each other");
   }
-  return tlsCert === undefined || tlsKey === undefined
-    ? {}
-    : { tls: { cert: await read(tlsCert), key: await read(tlsKey) } };
+  if (tlsCert === undefined || tlsKey === undefined) {
+    return {};
+  }
+  const tls = { cert: await read(tlsCert), key: await read(tlsKey) };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    // OpenSSL says neither which of the two it means nor anything of what is in them.
+    const reason = error instanceof Error ? error.message : "";
+    throw new CommandError(
+      `${tlsCert} and ${tlsKey} must be a certificate and its private key, in PEM: ${reason}`,
+    );
+  }
+  return { tls };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import type { ConfigValue } from "../appio/runtime/config-values.ts";
+import { UsageError } from "./exit-code.ts";
 
 /**
  * Reads one `key=value` of a configuration. `true` and `false` are booleans, whole numbers integers, other numbers
@@ -47,9 +48,19 @@ export function parseRunId(text: string): bigint {
   return id;
 }
 
-/** The URL of a service, without its path. */
+/**
+ * The URL of a service, without the slash at its end.
+ *
+ * @throws UsageError when it names a user, whose password would be in every message about the service
+ */
 export function parseServiceUrl(text: string): string {
-  if (!URL.canParse(text) || !["http:", "https:"].includes(new URL(text).protocol)) {
+  const url = URL.parse(text);
+  if (url !== null && `${url.username}${url.password}` !== "") {
+    throw new UsageError(
+      "The URL of a service must not hold a user name or password: services take tokens and signatures only.",
+    );
+  }
+  if (url === null || !["http:", "https:"].includes(url.protocol) || /[?#]/.test(text)) {
     throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:9091.");
   }
   return text.replace(/\/+$/, "");

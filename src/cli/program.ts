@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { appCommand } from "./app.ts";
 import { attackCommand } from "./attack.ts";
 import { decisionsCommand } from "./decisions.ts";
-import { exitCode } from "./exit-code.ts";
+import { exitCode, UsageError } from "./exit-code.ts";
 import { logCommand } from "./log.ts";
 import { lsCommand } from "./ls.ts";
 import { printableText } from "./output.ts";
@@ -36,7 +36,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<num
       return error.exitCode === 0 ? exitCode.success : exitCode.usage;
     }
     process.stderr.write(`countersign: ${printableText(describe(error))}\n`);
-    return exitCode.failure;
+    return error instanceof UsageError ? exitCode.usage : exitCode.failure;
   }
 }
 

@@ -104,6 +104,18 @@ test("a SuperLink started with --tls-cert speaks TLS to nodes and the operator",
   await started.ended;
 });
 
+test("what is no certificate and its key is named, and nothing of its content", async () => {
+  const file = join(directory, "mistaken.pem");
+  await writeFile(file, "a-secret");
+  const parameters = ["superlink", "--database", ":memory:", "--tls-cert", file, "--tls-key", file];
+  const { code, stderr } = await run(parameters);
+  expect(code).toBe(1);
+  expect(stderr).toContain(
+    `countersign: ${file} and ${file} must be a certificate and its private key, in PEM: `,
+  );
+  expect(stderr).not.toContain("a-secret");
+});
+
 test("a SuperLink's --tls-cert needs --tls-key", async () => {
   const { code, stderr } = await run(["superlink", "--database", ":memory:", "--tls-cert", "c"]);
   expect([code, stderr]).toEqual([

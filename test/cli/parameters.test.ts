@@ -58,9 +58,12 @@ test("ports go from 0 to 65535, counts begin at 1", () => {
   expect(() => parseCount("0")).toThrow("from 1");
 });
 
-test.each(["127.0.0.1:9091", "ftp://a", ""])("refuses the service URL %j", (text) => {
-  expect(() => parseServiceUrl(text)).toThrow("Expected a URL");
-});
+test.each(["127.0.0.1:9091", "ftp://a", "", "http://a?b", "http://a#b"])(
+  "refuses the service URL %j",
+  (text) => {
+    expect(() => parseServiceUrl(text)).toThrow("Expected a URL");
+  },
+);
 
 test("a service URL loses its trailing slash", () => {
   expect(parseServiceUrl("http://[::1]:9091/")).toBe("http://[::1]:9091");

@@ -113,6 +113,19 @@ test("an unreachable SuperLink is one sentence and exit code 1", async () => {
   ]);
 });
 
+test("a password in a service's URL is refused and not shown", async () => {
+  const { code, stdout, stderr } = await run(["ls"], {
+    COUNTERSIGN_OPERATOR_TOKEN: "some-token",
+    COUNTERSIGN_SUPERLINK: "http://user:pass@127.0.0.1:1",
+  });
+  expect({ code, stdout, stderr }).toEqual({
+    code: 2,
+    stdout: "",
+    stderr:
+      "countersign: The URL of a service must not hold a user name or password: services take tokens and signatures only.\n",
+  });
+});
+
 test("a token is not sent in plaintext to another machine", async () => {
   const env = { COUNTERSIGN_OPERATOR_TOKEN: "some-token" };
   const { code, stderr } = await run(["ls", "--superlink", "http://192.0.2.1:9093"], env);
