@@ -96,6 +96,16 @@ describe("a bound field", () => {
     expect(message.letter?.subject).toEqual({ case: "place", value: "8" });
   });
 
+  it.each<[string, unknown]>([
+    ["null", null],
+    ["a text", "letter"],
+    ["a plain object", { from: { mailboxId: 7n } }],
+  ])("is not looked for in %s where a message should be", (_what, letter) => {
+    expect(() => bind(Object.assign(send({}), { letter }))).toThrow(
+      new TypeError("a message field holds something else"),
+    );
+  });
+
   it("is refused when the verifier proved nothing for it", () => {
     const binder = sessionPolicy.binderOf(Mailbox.method.sendLetter, session);
     expect(binder?.(send({}), {}, secret)?.name).toBe("mailbox_id");
