@@ -193,7 +193,7 @@ function assertBindable(
   }
   const kind = kindOf(field);
   if (kind !== source.kind) {
-    const what = source.from === "secret" ? "its secret" : `claim "${source.claim}"`;
+    const what = source.from === "secret" ? "the secret" : `claim "${source.claim}"`;
     throw new TypeError(
       `${where}: field ${field.parent.typeName}.${field.name} is ${kind === undefined ? "no plain value" : `a ${kind}`}, ` +
         `but ${what} of credential "${credential.name}" is a ${source.kind}`,

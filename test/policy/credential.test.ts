@@ -23,11 +23,84 @@ describe("credential", () => {
   it("is signed when it names several headers", () => {
     const signed = credential("key", { headers: ["key-bin", "time"], claims: {} });
     expect(signed.kind).toBe("signed");
+    expect(signed.headers).toEqual(["key-bin", "time"]);
     expect(signed.secretField).toBeUndefined();
+  });
+
+  it("cannot be changed afterwards", () => {
+    const headers: [string, string] = ["key-bin", "time"];
+    const binds = ["from"];
+    const made = credential("key", { headers, claims: { name: { kind: "string", binds } } });
+    headers[1] = "other";
+    binds.push("to");
+    expect(made.headers).toEqual(["key-bin", "time"]);
+    const claim = made.claims.get("name");
+    expect(claim?.binds).toEqual(["from"]);
+    expect([made, made.headers, claim, claim?.binds].every(Object.isFrozen)).toBe(true);
+  });
+
+  it.each([
+    ..."host connection content-type accept accept-encoding te trailer transfer-encoding".split(
+      " ",
+    ),
+    ..."upgrade user-agent cookie set-cookie origin referer sec-fetch-site".split(" "),
+    ..."access-control-allow-origin grpc-timeout connect-protocol-version x-grpc-web".split(" "),
+    "timeout",
+  ])("refuses the header %s, which somebody else reads", (header) => {
+    expect(() => credential("c", { header, claims: {} })).toThrow(
+      new TypeError(`credential "c": "${header}" is a header that HTTP or an RPC protocol uses`),
+    );
+  });
+
+  it.each(["x-host", "hosts", "te-token", "my-cookie", "ogrpc-a", "a.b_c~1"])(
+    "takes the header %s",
+    (header) => {
+      expect(credential("c", { header, claims: {} }).headers).toEqual([header]);
+    },
+  );
+
+  it.each(["", "a b", "a:b", "ä", "a\n", "(a)", ":path"])("refuses the header %j", (header) => {
+    expect(() => credential("c", { header, claims: {} })).toThrow(
+      `credential "c": a header name must be a lower-case HTTP token, not ${JSON.stringify(header)}`,
+    );
   });
 
   it.each<[string, () => unknown, string]>([
     ["no name", () => credential("", { header: "a", claims: {} }), "a credential needs a name"],
+    [
+      "a name that is no string",
+      () => credential(7 as never, { header: "a", claims: {} }),
+      "a credential needs a name",
+    ],
+    [
+      "a header that is no string",
+      () => credential("c", { header: 7 as never, claims: {} }),
+      'credential "c": a header name must be a lower-case HTTP token, not 7',
+    ],
+    [
+      "a bound field without a name",
+      () => credential("c", { header: "a", claims: { b: { kind: "string", binds: [""] } } }),
+      'credential "c": "binds" of claim "b" must list field names',
+    ],
+    [
+      "a bound field that is no string",
+      () =>
+        credential("c", {
+          header: "a",
+          claims: { b: { kind: "string", binds: ["a", 7 as never] } },
+        }),
+      'credential "c": "binds" of claim "b" must list field names',
+    ],
+    [
+      "bound fields that are no list",
+      () => credential("c", { header: "a", claims: { b: { kind: "string" } as never } }),
+      'credential "c": "binds" of claim "b" must list field names',
+    ],
+    [
+      "a secret field without a name",
+      () => credential("c", { header: "a", secretField: "", claims: {} }),
+      'credential "c": "secretField" must name a field',
+    ],
     [
       "an upper-case header",
       () => credential("c", { header: "X-Token", claims: {} }),
@@ -103,7 +176,29 @@ describe("requires and anyOf", () => {
     expect(requires(session).isUnbound).toBe(false);
   });
 
+  it("cannot be changed afterwards", () => {
+    const rule = anyOf([session, other], { unbound: "an archive" });
+    expect([rule, rule.credentials, rule.reasons].every(Object.isFrozen)).toBe(true);
+    expect(Object.isFrozen(open)).toBe(true);
+  });
+
   it.each<[string, () => unknown, string]>([
+    [
+      "a look-alike of a credential",
+      () => requires({ name: "session", claims: {} } as never),
+      "requires needs a credential made by credential(...)",
+    ],
+    [
+      "a credential without a name",
+      () => anyOf([session, { claims: new Map(), headers: [] } as never]),
+      "anyOf needs a credential made by credential(...)",
+    ],
+    [
+      "an empty reason for a field that lacks",
+      () => requires(session, { lacksField: "" }),
+      'requires: "lacksField" must be a reason in words',
+    ],
+    ["no list", () => anyOf({ length: 2 } as never), "anyOf needs at least two credentials"],
     [
       "no credential",
       () => requires(undefined as never),

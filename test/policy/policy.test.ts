@@ -109,6 +109,11 @@ describe("definePolicy", () => {
       { converse: { kind: "open" } },
       "the policy of countersign.example.v1.Mailbox: converse needs a rule: open, requires(...) or anyOf(...)",
     ],
+    ...[null, "open", () => open].map((value): [string, object, string] => [
+      `what is no rule (${typeof value})`,
+      { converse: value },
+      "the policy of countersign.example.v1.Mailbox: converse needs a rule: open, requires(...) or anyOf(...)",
+    ]),
     [
       "an unknown RPC",
       { shred: open },
@@ -152,6 +157,16 @@ describe("definePolicy", () => {
       expect(smuggle(service, { call: open })).not.toThrow();
     },
   );
+
+  it("refuses a secret's field that is no string", () => {
+    const service = oneFieldService({ name: "mailbox_id", type: FieldDescriptorProto_Type.INT64 });
+    const keyed = credential("keyed", { header: "a", secretField: "mailboxId", claims: {} });
+    expect(smuggle(service, { call: requires(keyed) })).toThrow(
+      new TypeError(
+        'the policy of one.One: call: field one.Request.mailbox_id is a bigint, but the secret of credential "keyed" is a string',
+      ),
+    );
+  });
 
   it("wants a reason from a protected RPC that reaches an Any", () => {
     const service = oneFieldService({

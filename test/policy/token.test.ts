@@ -22,8 +22,15 @@ describe("parseToken", () => {
     expect(isToken(value)).toBe(false);
   });
 
-  it.each([undefined, null, 7, ["a"]])("refuses %j, which is no string", (value) => {
-    expect(() => parseToken(value as never)).toThrow(/^a token must be a string, not /);
+  it.each<[unknown, string]>([
+    [undefined, "undefined"],
+    [null, "null"],
+    [7, "number"],
+    [["a"], "object"],
+  ])("refuses %j, which is no string", (value, type) => {
+    expect(() => parseToken(value as never)).toThrow(
+      new TypeError(`a token must be a string, not ${type}`),
+    );
   });
 
   it("accepts exactly the visible ASCII characters but the comma", () => {
