@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { inspect } from "node:util";
 import {
   Code,
@@ -11,6 +12,8 @@ import * as node from "@connectrpc/connect-node";
 import * as web from "@connectrpc/connect-web";
 import {
   createAuthenticatedClient,
+  createOpenClient,
+  createPartialClient,
   inProcess,
   type LocatedTransport,
   parseToken,
@@ -216,6 +219,17 @@ describe("a signed credential", () => {
     expect(calls).toEqual(["countLetters at 1234", "converse at 1234"]);
   });
 
+  test("is made with the machine's clock by default", async () => {
+    const clocks: unknown[] = [];
+    const signature = ({ now }: { readonly now: () => number }) => {
+      clocks.push(now);
+      return signed;
+    };
+    await createAuthenticatedClient(eitherPolicy, transport, { signature }).countLetters({});
+    await createAuthenticatedClient(eitherPolicy, transport, { signature }, {}).countLetters({});
+    expect(clocks).toEqual([Date.now, Date.now]);
+  });
+
   test("travels in its own headers, bytes as base64, in place of the caller's", async () => {
     const client = createAuthenticatedClient(eitherPolicy, transport, {
       signature: async () => ({ ...signed, "x-more": "dropped" }),
@@ -306,11 +320,16 @@ describe("a signed credential", () => {
     });
     await expect(client.countLetters({}, { timeoutMs: 20 })).rejects.toMatchObject({
       code: Code.DeadlineExceeded,
+      rawMessage: "the operation timed out",
     });
     const controller = new AbortController();
     const call = client.countLetters({}, { signal: controller.signal });
-    controller.abort();
-    await expect(call).rejects.toMatchObject({ code: Code.Canceled });
+    controller.abort(new Error("not needed any more"));
+    await expect(call).rejects.toMatchObject({
+      code: Code.Canceled,
+      rawMessage: "not needed any more",
+    });
+    expect(getEventListeners(controller.signal, "abort")).toEqual([]);
     await expect(client.countLetters({}, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: Code.Canceled,
     });
@@ -327,9 +346,47 @@ describe("a signed credential", () => {
       },
     });
     await client.countLetters({}, { timeoutMs: 10_000 });
-    const leftMs = Number(lastCall()?.header.get("connect-timeout-ms"));
+    const left = lastCall()?.header.get("connect-timeout-ms");
+    expect(left).toMatch(/^\d+$/);
+    const leftMs = Number(left);
     expect(leftMs).toBeGreaterThan(0);
     expect(leftMs).toBeLessThanOrEqual(9950);
+  });
+
+  test("that took all of the call's time leaves it a millisecond: 0 would be no deadline", async () => {
+    const timeouts: unknown[] = [];
+    const spying = inProcess({
+      unary: (_method, _signal, timeoutMs) => {
+        timeouts.push(timeoutMs);
+        return Promise.reject(new ConnectError("not sent", Code.Aborted));
+      },
+      stream: transport.stream,
+    });
+    const client = createAuthenticatedClient(eitherPolicy, spying, {
+      signature: async () => {
+        await Promise.resolve();
+        // Turns that never end: no timer fires meanwhile.
+        for (const startedAt = performance.now(); performance.now() - startedAt < 25; ) {}
+        return signed;
+      },
+    });
+    const call = client.countLetters({}, { timeoutMs: 20 });
+    await expect(call).rejects.toMatchObject({ code: Code.Aborted });
+    expect(timeouts).toEqual([1]);
+  });
+
+  test.each([undefined, 0, -1])("has no deadline where the call has %s", async (timeoutMs) => {
+    const client = createAuthenticatedClient(eitherPolicy, transport, {
+      signature: async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return signed;
+      },
+    });
+    const { signal } = new AbortController();
+    const options = timeoutMs === undefined ? { signal } : { signal, timeoutMs };
+    expect((await client.countLetters({}, options)).count).toBe(3);
+    expect(lastCall()?.header.get("connect-timeout-ms")).toBeNull();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 });
 
@@ -403,6 +460,23 @@ describe("construction", () => {
     expect(() =>
       createAuthenticatedClient(sessionPolicy, transport, { session: token }, options),
     ).toThrow('"now" must be a function that returns milliseconds');
+  });
+
+  test.each<[string, object | null | undefined]>([
+    ["nothing", undefined],
+    ["null", null],
+    ["a service", sessionPolicy.service],
+    ["an object without a service", { ruleOf: () => undefined }],
+    ["an object of another service", { ruleOf: () => undefined, service: { kind: "message" } }],
+    ["a service without rules", { service: sessionPolicy.service }],
+  ])("refuses %s for a policy", (_, policy) => {
+    const given = policy as typeof sessionPolicy;
+    const error = new TypeError('"policy" must be made by definePolicy(...)');
+    const credentials = { session: token };
+    expect(() => createAuthenticatedClient(given, transport, credentials)).toThrow(error);
+    expect(() => new MailboxClient(given, transport, credentials)).toThrow(error);
+    expect(() => createPartialClient(given, transport, credentials)).toThrow(error);
+    expect(() => createOpenClient(given, transport)).toThrow(error);
   });
 
   test("reads the credentials once", async () => {

@@ -10,7 +10,8 @@ import {
   transportTo,
 } from "countersign";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { listen, type RawServer, recordingMailbox, sessionPolicy } from "./mailbox.ts";
+import { isLoopback } from "../../src/client/located-transport.ts";
+import { collect, listen, type RawServer, recordingMailbox, sessionPolicy } from "./mailbox.ts";
 
 const token = parseToken("s3cret");
 const authenticate = (transport: LocatedTransport) =>
@@ -134,11 +135,39 @@ describe("an authenticated client", () => {
   });
 });
 
-test("inProcess refuses what is no transport", () => {
-  const nothing: object = {};
-  expect(() => inProcess(nothing as Transport)).toThrow('"transport" must be a connect Transport');
-  expect(() => inProcess(createRouterTransport(() => {}))).not.toThrow();
+const someTransport = createRouterTransport(() => {});
+
+test.each<[string, object | null | undefined]>([
+  ["nothing", undefined],
+  ["null", null],
+  ["an empty object", {}],
+  ["what makes unary calls only", { unary: someTransport.unary }],
+  ["what makes streams only", { stream: someTransport.stream }],
+])("inProcess refuses %s", (_, transport) => {
+  expect(() => inProcess(transport as Transport)).toThrow(
+    new TypeError('"transport" must be a connect Transport'),
+  );
 });
+
+test("a transport keeps its own `this`", async () => {
+  const calledOn: unknown[] = [];
+  function fail(this: unknown): Promise<never> {
+    calledOn.push(this);
+    return Promise.reject(new Error("not sent"));
+  }
+  const transport: Transport = { unary: fail, stream: fail };
+  const client = authenticate(inProcess(transport));
+  await expect(client.countLetters({})).rejects.toThrow("not sent");
+  await expect(collect(client.watchLetters({}))).rejects.toThrow("not sent");
+  expect(calledOn.map((each) => each === transport)).toEqual([true, true]);
+});
+
+test.each(["x127.0.0.1", "127.0.0.1x", "127.0.0", "127.0.0.1234", "[::1", "localhost.", "::1"])(
+  "%s is no loopback address",
+  (hostname) => {
+    expect(isLoopback(hostname)).toBe(false);
+  },
+);
 
 describe("a redirect never carries the token elsewhere", () => {
   const factories: Record<string, ["1.1" | "2", (baseUrl: string) => LocatedTransport]> = {

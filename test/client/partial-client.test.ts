@@ -61,6 +61,21 @@ test("presents the credential that it has, and nothing on open RPCs", async () =
   ]);
 });
 
+test("signs with the client's clock, by default the machine's", async () => {
+  const clocks: unknown[] = [];
+  const signing = {
+    signature: ({ now }: { readonly now: () => number }) => {
+      clocks.push(now);
+      return sign();
+    },
+  };
+  const transport = inProcess(createRouterTransport(recordingMailbox().routes));
+  const now = () => 1234;
+  await createPartialClient(bothPolicy, transport, signing).countLetters({});
+  await createPartialClient(bothPolicy, transport, signing, { now }).countLetters({});
+  expect(clocks).toEqual([Date.now, now]);
+});
+
 test("does not show its secret", () => {
   const { client } = start({ session: token });
   expect(inspect(client, { depth: 9, showHidden: true })).not.toContain(token);
@@ -72,6 +87,12 @@ test("refuses at construction what the compiler refuses", () => {
   expect(wrong({ session: undefined })).toThrow('"credentials.session" is undefined');
   expect(wrong({ session: "" })).toThrow('"credentials.session" must be a Token');
   expect(wrong({ signature: token })).toThrow('"credentials.signature" must be a function');
+  expect(wrong({ session: undefined, signature: sign })).toThrow(TypeError);
+  const clock: object = { now: 5 };
+  const transport = inProcess(createRouterTransport(() => {}));
+  expect(() => createPartialClient(bothPolicy, transport, { session: token }, clock)).toThrow(
+    new TypeError('"now" must be a function that returns milliseconds'),
+  );
   expect(wrong({ more: token })).toThrow('"credentials.more" is no credential of the policy');
   const plain = createRouterTransport(() => {});
   expect(() =>
