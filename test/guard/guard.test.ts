@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { Code, ConnectError, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import {
   createAuthenticatedClient,
@@ -17,6 +18,7 @@ import {
   type VerifyCall,
 } from "countersign";
 import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { collect, sessionPolicy } from "../client/mailbox.ts";
 import { mailboxService, verifySession } from "./mailbox-service.ts";
@@ -148,6 +150,47 @@ describe.each(protectedCalls)("a protected %s RPC", (_kind, call) => {
 });
 
 describe("the guard", () => {
+  it("takes an answer that is a promise by its `then` alone", async () => {
+    const thenable = (answer: unknown): PromiseLike<unknown> =>
+      Object.assign(Object.create(null), {
+        // biome-ignore lint/suspicious/noThenProperty: what is tested
+        then: (resolve: (value: unknown) => void) => resolve(answer),
+      });
+    expect(
+      await start({}, () => thenable({ mailboxId: 7n }))
+        .as("any")
+        .sendLetter({}),
+    ).toMatchObject({ mailboxId: 7n });
+    const no = start({}, () => thenable(refusal("banned")));
+    await expect(no.as("any").sendLetter({})).rejects.toMatchObject(refused);
+    // biome-ignore lint/suspicious/noThenProperty: what is tested
+    const noPromise = start({}, () => ({ mailboxId: 7n, then: "later" }));
+    expect((await noPromise.as("any").sendLetter({})).mailboxId).toBe(7n);
+  });
+
+  it("refuses a call that is over before its verifier has answered", async () => {
+    const { guard, events } = start({}, async () => ({ mailboxId: 7n }));
+    const shown = () => ["right"];
+    const over = { signal: AbortSignal.abort() };
+    await expect(guard.admit(Mailbox.method.sendLetter, shown, over)).rejects.toMatchObject(
+      refused,
+    );
+    expect(events).toMatchObject([{ reason: "the call ended before it was verified" }]);
+  });
+
+  it("leaves neither listeners nor timers when a verifier has answered", async () => {
+    const { guard } = start({}, async () => ({ mailboxId: 7n }));
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+    const before = timers();
+    const call = new AbortController();
+    for (let i = 0; i < 20; i++) {
+      await guard.admit(Mailbox.method.sendLetter, () => ["right"], call);
+    }
+    expect(timers() - before).toBeLessThan(10);
+    expect(getEventListeners(call.signal, "abort")).toEqual([]);
+  });
+
   it("refuses a verifier that outlives the call's deadline, and tells it to stop", async () => {
     const stopped = Promise.withResolvers<void>();
     const { as, handled } = start({}, (_token, { signal }) => {
@@ -306,6 +349,34 @@ describe("the guard", () => {
     clock = 1_000;
     await guard.refuseUnknown("/b", noHeaders, new AbortController());
     expect(events.at(-1)).toMatchObject({ method: "/b", reason: "unknown RPC", suppressed: 30 });
+    clock = 1_999;
+    await guard.refuseUnknown("/c", noHeaders, new AbortController());
+    expect(events.at(-1)).toEqual({
+      service: "",
+      method: "/c",
+      credential: undefined,
+      reason: "unknown RPC",
+      cause: undefined,
+      suppressed: 0,
+    });
+    expect(events.every(Object.isFrozen)).toBe(true);
+    for (let i = 0; i < 130; i++) {
+      await guard.refuseUnknown("/d", noHeaders, new AbortController());
+    }
+    expect(events).toHaveLength(200);
+  });
+
+  it("counts nothing for unknown RPCs until there was one", async () => {
+    const { guard } = start();
+    expect(guard.counters().map(({ method }) => method)).not.toContain("");
+    await guard.refuseUnknown("/a", noHeaders, new AbortController());
+    expect(guard.counters().at(-1)).toEqual({
+      service: "",
+      method: "",
+      allowed: 0,
+      refused: 1,
+      unavailable: 0,
+    });
   });
 
   it("refuses all the same when the observer throws", async () => {
@@ -376,6 +447,21 @@ describe("createGuard", () => {
       '"readMaxBytes" must be a whole number of bytes from 1 to 4294967295',
     ],
     [
+      "no list of services",
+      { services: { length: 1 }, verifiers: {} },
+      '"services" must list at least one service',
+    ],
+    ...[0, 65.5, -1, 2 ** 32, "5"].map((openReadMaxBytes): [string, unknown, string] => [
+      `${openReadMaxBytes} bytes`,
+      { services: [mailbox], verifiers, openReadMaxBytes },
+      '"openReadMaxBytes" must be a whole number of bytes from 1 to 4294967295',
+    ]),
+    ...[0, -1, Number.NaN, 60_001, "5"].map((verifyTimeoutMs): [string, unknown, string] => [
+      `to wait for ${verifyTimeoutMs} ms`,
+      { services: [mailbox], verifiers, verifyTimeoutMs },
+      '"verifyTimeoutMs" must be a number of ms above 0 and at most 60000',
+    ]),
+    [
       "a recheck that is too rare",
       { services: [mailbox], verifiers, recheckStreamMs: 5_001 },
       '"recheckStreamMs" must be a number of ms above 0 and at most 5000',
@@ -387,6 +473,50 @@ describe("createGuard", () => {
     ],
   ])("refuses %s", (_what, options, text) => {
     expect(smuggle(options)).toThrow(new TypeError(text));
+  });
+
+  it("takes every number of its range", () => {
+    const most = {
+      openReadMaxBytes: 2 ** 32 - 1,
+      readMaxBytes: 1,
+      verifyTimeoutMs: 60_000,
+      recheckBodyMs: 1_000,
+      recheckStreamMs: 5_000,
+    };
+    expect(smuggle({ services: [mailbox], verifiers, ...most })).not.toThrow();
+    const least = { verifyTimeoutMs: 0.1, recheckBodyMs: 0.1, recheckStreamMs: 0.1 };
+    expect(smuggle({ services: [mailbox], verifiers, ...least })).not.toThrow();
+  });
+
+  it("gives what servers that are not ours need, and nothing that can be changed", () => {
+    const guard = createGuard({ services: [mailbox], verifiers });
+    expect(Object.keys(guard).sort()).toEqual([
+      "admit",
+      "counters",
+      "isOpen",
+      "methods",
+      "refuseUnknown",
+      "routes",
+    ]);
+    expect(Object.isFrozen(guard)).toBe(true);
+    expect(Object.isFrozen(guard.methods)).toBe(true);
+    expect(guard.methods).toEqual(Mailbox.methods);
+    expect(guard.methods.filter((method) => guard.isOpen(method)).map(({ name }) => name)).toEqual([
+      "GetBulletin",
+      "OpenSession",
+    ]);
+    expect(guard.isOpen(Health.method.check)).toBe(false);
+  });
+
+  it("admits by headers alone, and refuses an RPC of another service", async () => {
+    const guard = createGuard({ services: [mailbox], verifiers });
+    const shown = (name: string) => (name === "mailbox-session" ? ["right"] : []);
+    const call = new AbortController();
+    expect(await guard.admit(Mailbox.method.sendLetter, shown, call)).toBeUndefined();
+    for (const method of [Mailbox.method.sendLetter, Health.method.check]) {
+      await expect(guard.admit(method, noHeaders, call)).rejects.toMatchObject(refused);
+    }
+    await expect(guard.admit(Health.method.check, shown, call)).rejects.toMatchObject(refused);
   });
 
   it("refuses two credentials of one name", () => {
@@ -411,6 +541,40 @@ describe("service", () => {
   };
   const smuggle = (given: unknown, options?: unknown) => () =>
     service(sessionPolicy, given as never, options as never);
+
+  it.each([1, 2 ** 32 - 1])("takes a size of %s bytes", (size) => {
+    const made = service(sessionPolicy, handlers, { readMaxBytes: { converse: size } });
+    expect([...made.readMaxBytes]).toEqual([[Mailbox.method.converse, size]]);
+    expect(Object.isFrozen(made)).toBe(true);
+  });
+
+  it.each([0, 2 ** 32, -1, Number.NaN, "5"])("refuses a size of %s", (converse) => {
+    expect(smuggle(handlers, { readMaxBytes: { converse } })).toThrow(
+      new TypeError(
+        'service countersign.example.v1.Mailbox: "readMaxBytes" of converse must be a whole number of bytes from 1 to 4294967295',
+      ),
+    );
+  });
+
+  it("leaves alone what else an object has", () => {
+    const more = { ...handlers, mailboxes: 3, name: "mine", nothing: undefined };
+    expect(smuggle(more)).not.toThrow();
+    expect(smuggle({ ...handlers, shred: () => undefined })).toThrow(
+      new TypeError("service countersign.example.v1.Mailbox has no RPC shred"),
+    );
+  });
+
+  it.each<[string, unknown]>([
+    ["null", null],
+    ["a text", "later"],
+    ["a look-alike of unimplemented", { unimplemented: true }],
+  ])("refuses %s for a handler", (_what, converse) => {
+    expect(smuggle({ ...handlers, converse })).toThrow(
+      new TypeError(
+        "service countersign.example.v1.Mailbox: converse needs a handler, or unimplemented",
+      ),
+    );
+  });
 
   it.each<[string, unknown, unknown, string]>([
     [
