@@ -43,7 +43,6 @@ export function valuesOf(message: Message, field: DescField): readonly unknown[]
   const value = propertiesOf(message)[field.localName];
   switch (field.fieldKind) {
     case "list":
-      return Array.isArray(value) ? value : [];
     case "map":
       return Object.values(recordIn(value));
     default:
@@ -63,10 +62,6 @@ export function write(message: Message, field: DescField, value: ClaimValue): vo
   const current = properties[field.localName];
   switch (field.fieldKind) {
     case "list":
-      if (Array.isArray(current)) {
-        current.fill(value);
-      }
-      return;
     case "map": {
       const values = recordIn(current);
       for (const key of Object.keys(values)) {

@@ -180,7 +180,8 @@ describe.each(
     const binder = binderFor(request, kind);
     return (...values: unknown[]) => {
       const message = claiming(request, place, ...values);
-      const mismatch = binder(message, { claim: verified }, undefined);
+      const claim = verified instanceof Uint8Array ? verified.slice() : verified;
+      const mismatch = binder(message, { claim }, undefined);
       return mismatch === undefined ? claimed(request, message) : mismatch.toString();
     };
   };

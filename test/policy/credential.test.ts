@@ -1,14 +1,17 @@
 import { anyOf, credential, open, requires } from "countersign";
 import { describe, expect, it } from "vitest";
 
-const session = credential("session", {
-  header: "mailbox-session",
-  secretField: "session",
-  claims: { mailboxId: "bigint", name: { kind: "string", binds: ["from", "to"] } },
-});
+const sessionCredential = () =>
+  credential("session", {
+    header: "mailbox-session",
+    secretField: "session",
+    claims: { mailboxId: "bigint", name: { kind: "string", binds: ["from", "to"] } },
+  });
+const session = sessionCredential();
 
 describe("credential", () => {
   it("keeps what it is given, and binds a claim's own name by default", () => {
+    const session = sessionCredential();
     expect(session.name).toBe("session");
     expect(session.kind).toBe("secret");
     expect(session.headers).toEqual(["mailbox-session"]);

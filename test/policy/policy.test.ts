@@ -6,6 +6,8 @@ import {
   type FileDescriptorSet,
   FileDescriptorSetSchema,
   file_google_protobuf_any,
+  file_google_protobuf_struct,
+  file_google_protobuf_wrappers,
 } from "@bufbuild/protobuf/wkt";
 import { credential, definePolicy, open, requires } from "countersign";
 import { describe, expect, it } from "vitest";
@@ -20,6 +22,12 @@ const methodOf = (service: DescService, name: string) => {
   return found;
 };
 
+const wellKnown = [
+  file_google_protobuf_any,
+  file_google_protobuf_struct,
+  file_google_protobuf_wrappers,
+];
+
 /** A service of one RPC, whose request has one field; for what no .proto file of ours has. */
 function oneFieldService(field: {
   name: string;
@@ -33,7 +41,7 @@ function oneFieldService(field: {
     package: "one",
     // Only proto2 and editions have extensions.
     syntax: field.hasExtensions === true ? "proto2" : "proto3",
-    dependency: ["google/protobuf/any.proto"],
+    dependency: wellKnown.map(({ proto }) => proto.name),
     messageType: [
       {
         name: "Request",
@@ -61,7 +69,7 @@ function oneFieldService(field: {
     ],
   });
   const set: FileDescriptorSet = create(FileDescriptorSetSchema, {
-    file: [file_google_protobuf_any.proto, file],
+    file: [...wellKnown.map(({ proto }) => proto), file],
   });
   const service = createFileRegistry(set).getService("one.One");
   if (service === undefined) {
@@ -232,6 +240,30 @@ describe("definePolicy", () => {
     expect(sessionPolicy.binderOf(Mailbox.method.sendLetter, session)).toBeDefined();
     expect(sessionPolicy.binderOf(Mailbox.method.getBulletin, session)).toBeUndefined();
     expect(eitherPolicy.binderOf(Mailbox.method.converse, session)).toBeDefined();
+    const free = credential("free", { header: "a", claims: { nobody: "string" } });
+    const rules = { ...sessionPolicy.rules, countLetters: requires(free) };
+    const policy = definePolicy(Mailbox, rules);
+    expect(policy.binderOf(Mailbox.method.countLetters, free)).toBeUndefined();
+    expect(policy.binderOf(Mailbox.method.countLetters, session)).toBeUndefined();
+    const unbound = requires(session, { unbound: "a test" });
+    const unboundPolicy = definePolicy(Mailbox, { ...rules, countLetters: unbound });
+    expect(unboundPolicy.binderOf(Mailbox.method.countLetters, session)).toBeUndefined();
+  });
+
+  it.each([
+    ["StringValue", "value"],
+    ["Struct", "stringValue"],
+    ["Value", "stringValue"],
+    ["ListValue", "stringValue"],
+  ])("does not look for fields in a google.protobuf.%s", (typeName, claim) => {
+    const service = oneFieldService({
+      name: "free",
+      type: FieldDescriptorProto_Type.MESSAGE,
+      typeName: `.google.protobuf.${typeName}`,
+    });
+    const proof = credential("proof", { header: "a", claims: { [claim]: "string" } });
+    const policy = smuggle(service, { call: requires(proof) })();
+    expect(policy.binderOf(methodOf(service, "call"), proof)).toBeUndefined();
   });
 });
 
