@@ -18,8 +18,8 @@ export default {
   incremental: true,
   incrementalFile: "reports/mutation/incremental.json",
   // Generous: whatever runs out of time counts as found.
-  timeoutMS: 30_000,
-  timeoutFactor: 4,
+  timeoutMS: 15_000,
+  timeoutFactor: 2,
   reporters: ["clear-text", "progress", "html", "json"],
   clearTextReporter: { logTests: false, reportTests: false },
   htmlReporter: { fileName: "reports/mutation/mutation.html" },

@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** What takes longer than the rest put together: databases, processes, servers. It runs last. */
-const slow = /authority|hostile-surroundings|matrix|both-paths/;
+/** Where databases, processes and servers take their time. */
+const slow = /authority|hostile-surroundings/;
 
 /** Stryker asks for the first test that fails: the quick ones find most of the changes. */
 class QuickFirst extends BaseSequencer {
@@ -15,17 +15,18 @@ function rankOf({ moduleId }: TestSpecification): number {
   return slow.test(moduleId) ? 1 : 0;
 }
 
-// The tests that Stryker runs once per mutant: those of the folders that it changes, and the one of
-// `serve` that calls the guard's unary routes. Without what races processes for seconds, or measures
-// memory: it tells of databases, not of branches.
+// The tests of the folders that Stryker changes, which it runs for every change, one by one. Left out:
+// what races processes or measures memory for seconds, which tells of databases and not of branches;
+// and the matrix, whose last tests count what the others have done.
 export default defineConfig({
   resolve: { conditions: ["countersign-source"], tsconfigPaths: true },
   ssr: { resolve: { conditions: ["countersign-source"] } },
   test: {
-    include: ["test/{policy,guard,client,authority}/**/*.test.ts", "test/serve/both-paths.test.ts"],
+    include: ["test/{policy,guard,client,authority}/**/*.test.ts"],
     exclude: [
       "test/**/{*-,}postgres.test.ts",
       "test/authority/{claim-race,revocation-flood}.test.ts",
+      "test/guard/matrix.test.ts",
     ],
     sequence: { sequencer: QuickFirst },
     provide: { store: "memory", postgresHost: "" },
