@@ -1,4 +1,10 @@
-import { create, createFileRegistry, type DescMessage, type Message } from "@bufbuild/protobuf";
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  fromJson,
+  type Message,
+} from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import {
   type FieldDescriptorProto,
@@ -241,4 +247,41 @@ describe("a secret", () => {
       expect(bind(wrong)).toBe("field place.Request.claim");
     }
   });
+});
+
+it("a field is found below messages that have none themselves", () => {
+  const held = (name: string, holds: string) => ({
+    name,
+    field: [
+      { name: "more", number: 1, type: Type.MESSAGE, typeName: ".place.Empty", label: OPTIONAL },
+      { name: "held", number: 2, type: Type.MESSAGE, typeName: `.place.${holds}`, label: OPTIONAL },
+    ],
+  });
+  const file = create(FileDescriptorProtoSchema, {
+    name: "place.proto",
+    package: "place",
+    syntax: "proto3",
+    messageType: [
+      { name: "Empty" },
+      held("Request", "Outer"),
+      held("Outer", "Middle"),
+      held("Middle", "Inner"),
+      { name: "Inner", field: [{ name: "claim", number: 1, type: Type.INT64, label: OPTIONAL }] },
+    ],
+  });
+  const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: [file] }));
+  const request = registry.getMessage("place.Request");
+  if (request === undefined) {
+    throw new Error("no request");
+  }
+  const bind = (claim: bigint) => {
+    const message = fromJson(request, {
+      more: {},
+      held: { more: {}, held: { held: { claim: `${claim}` } } },
+    });
+    return binderFor(request, "bigint")(message, { claim: 7n }, undefined)?.toString();
+  };
+  expect(bind(7n)).toBeUndefined();
+  expect(bind(0n)).toBeUndefined();
+  expect(bind(8n)).toBe("field place.Inner.claim");
 });
