@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
+import { createProgram } from "../../src/cli/program.ts";
 import { run } from "./command-line.ts";
 
 describe("a wrong command line exits with 2 and does nothing", () => {
@@ -71,6 +72,11 @@ test("--help lists the commands, but not the one that only a SuperExec uses", as
     expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
   }
   expect(stdout).not.toMatch(/^ {2}app /m);
+});
+
+test.each(["superlink", "supernode"])("%s listens on loopback unless told otherwise", (name) => {
+  const command = createProgram().commands.find((each) => each.name() === name);
+  expect(command?.options.find(({ long }) => long === "--host")?.defaultValue).toBe("127.0.0.1");
 });
 
 test("policy shows each RPC's credential and what it binds, as text and as JSON", async () => {
