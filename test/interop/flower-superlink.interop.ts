@@ -3,14 +3,17 @@ import { Flower, hasFlower } from "./flower.ts";
 import { addressOf, openEchoExec, openSuperNode, reportsIn, showOnFailure } from "./ours.ts";
 
 describe.skipIf(!hasFlower)("at Flower's SuperLink", () => {
-  it("our ServerApp gets from our ClientApps at Flower's node, and from our node, bit for bit, what it sent", async () => {
+  it("our ServerApp gets from our ClientApps at Flower's node, and from our node, bit for bit, what it sent; and our node forgets the run", async () => {
     await using flower = await Flower.open();
     const superLink = await flower.startSuperLink();
     await flower.connectTo(superLink);
     await using serverApps = openEchoExec("serverapp", `http://${superLink.serverAppIo}`);
     const flowersNode = await flower.startSuperNode(superLink.fleet, "flower's");
     await using appsOfFlowers = openEchoExec("clientapp", `http://${flowersNode.clientAppIo}`);
-    await using ourNode = await openSuperNode(`http://${superLink.fleet}`, "ours");
+    // Behind for as long as its signatures allow, so that minutes pass when the clock is put right.
+    let secondsBehind = 200;
+    const now = () => Date.now() - secondsBehind * 1_000;
+    await using ourNode = await openSuperNode(`http://${superLink.fleet}`, "ours", { now });
     const appsOfOurs = flower.startSuperExec("clientapp", addressOf(ourNode.clientAppIoUrl));
     showOnFailure(superLink, serverApps, flowersNode, appsOfFlowers, ourNode, appsOfOurs);
     const runId = await flower.startRun({ "min-nodes": 2 });
@@ -28,6 +31,8 @@ describe.skipIf(!hasFlower)("at Flower's SuperLink", () => {
         ],
       },
     ]);
+    secondsBehind = 0;
+    expect(await ourNode.output.find(/^Forgot run (\d+), which has finished\.$/)).toBe(runId);
   });
 
   it("our ServerApp ends when its run is stopped", async () => {

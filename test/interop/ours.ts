@@ -47,11 +47,11 @@ export interface OpenSuperNode extends AsyncDisposable {
 export async function openSuperNode(
   fleet: SuperNodeOptions["fleet"],
   name: string,
-  security: Pick<SuperNodeOptions, "privateKey"> = {},
+  options: Pick<SuperNodeOptions, "privateKey" | "now"> = {},
 ): Promise<OpenSuperNode> {
   const output = new Lines();
   const node = await startSuperNode({
-    ...security,
+    ...options,
     fleet,
     clientAppIoPort: 0,
     nodeConfig: { name },

@@ -21,6 +21,8 @@ export interface FleetLink {
    * @throws RunNotRunningError for PermissionDenied; any other error of `attempt` as it is
    */
   call<T>(attempt: (options: CallOptions) => Promise<T>): Promise<T>;
+  /** Makes a call that matters little: once, for at most 5 s, unless the link's signal ends it before. */
+  callOnce<T>(attempt: (options: CallOptions) => Promise<T>): Promise<T>;
   /** Makes one of the last calls: once, for at most 5 s, whatever the link's signal says. */
   lastCall<T>(attempt: (options: CallOptions) => Promise<T>): Promise<T>;
   /** Closes the connection that the link has opened itself. */
@@ -43,7 +45,7 @@ export interface FleetLinkOptions {
   readonly retry?: RetryOptions;
 }
 
-const lastCallTimeoutMs = 5_000;
+const onceTimeoutMs = 5_000;
 
 /**
  * Makes a {@link FleetLink}; nothing is sent yet.
@@ -66,7 +68,8 @@ export function connectToFleet(options: FleetLinkOptions): FleetLink {
   return {
     client,
     call: (attempt) => retry.call(() => callUnlessLost(() => attempt({ signal }), signal), signal),
-    lastCall: (attempt) => attempt({ timeoutMs: lastCallTimeoutMs }),
+    callOnce: (attempt) => attempt({ signal, timeoutMs: onceTimeoutMs }),
+    lastCall: (attempt) => attempt({ timeoutMs: onceTimeoutMs }),
     close,
   };
 }

@@ -14,11 +14,13 @@ import { RunNotRunningError } from "../runtime/retry.ts";
 import { type PullObjectsOptions, pullObjects } from "../runtime/transfer.ts";
 import type { FleetLink } from "./fleet-link.ts";
 import type { NodeInbox, TreedMessage } from "./node-inbox.ts";
+import type { NodeRuns } from "./node-runs.ts";
 
 /** What the loops of a node work with. */
 export interface NodeWork {
   readonly fleet: FleetLink;
   readonly inbox: NodeInbox;
+  readonly runs: NodeRuns;
   readonly nodeId: bigint;
   /** The node's own configuration, which its ClientApps see. */
   readonly nodeConfig: ConfigValues;
@@ -73,25 +75,19 @@ export async function takeIn(work: NodeWork, received: TreedMessage): Promise<bo
   }
 }
 
-async function ensureRun(
-  { fleet, inbox, nodeId, nodeConfig }: NodeWork,
-  runId: bigint,
-): Promise<void> {
-  if (await inbox.hasRun(runId)) {
+/** Sees to it that a run's description, context and bundle are here, for as long as one of its messages is. */
+async function ensureRun(work: NodeWork, runId: bigint): Promise<void> {
+  const { runs, nodeId, nodeConfig } = work;
+  const known = await runs.find(runId);
+  if (known?.hasBundle) {
     return;
   }
-  const node = { nodeId };
-  const { run } = await fleet.call((options) => fleet.client.getRun({ node, runId }, options));
-  if (run === undefined) {
-    throw new Error(`The SuperLink does not know run ${runId}.`);
+  if (known !== undefined) {
+    await runs.addBundle(await pullFab(work, known.run));
+    return;
   }
-  const hashStr = run.fabHash;
-  const { fab } = await fleet.call((options) =>
-    fleet.client.getFab({ node, runId, hashStr }, options),
-  );
-  if (fab === undefined || createHash("sha256").update(fab.content).digest("hex") !== hashStr) {
-    throw new InvalidFabError("The app bundle that arrived is not the run's.");
-  }
+  const run = await pullRun(work, runId);
+  const fab = await pullFab(work, run);
   const context = create(ContextSchema, {
     runId,
     nodeId,
@@ -99,7 +95,28 @@ async function ensureRun(
     runConfig: await runConfigOf(run, fab),
     state: {},
   });
-  await inbox.addRun({ run, fab, context });
+  await runs.add({ run, fab, context });
+}
+
+async function pullRun({ fleet, nodeId }: NodeWork, runId: bigint): Promise<Run> {
+  const { run } = await fleet.call((options) =>
+    fleet.client.getRun({ node: { nodeId }, runId }, options),
+  );
+  if (run === undefined) {
+    throw new Error(`The SuperLink does not know run ${runId}.`);
+  }
+  return run;
+}
+
+async function pullFab({ fleet, nodeId }: NodeWork, run: Run): Promise<Fab> {
+  const { runId, fabHash: hashStr } = run;
+  const { fab } = await fleet.call((options) =>
+    fleet.client.getFab({ node: { nodeId }, runId, hashStr }, options),
+  );
+  if (fab === undefined || createHash("sha256").update(fab.content).digest("hex") !== hashStr) {
+    throw new InvalidFabError("The app bundle that arrived is not the run's.");
+  }
+  return fab;
 }
 
 /** The bundle's defaults with the run's overrides; the overrides alone for a bundle of unknown making. */

@@ -17,6 +17,7 @@ import { createNodeClaims, type NodeClaims } from "./node-claims.ts";
 import type { TreedMessage } from "./node-inbox.ts";
 import type { MessageRow, NodeLifetime } from "./node-lifetime.ts";
 import { isContentOf, nodeObjects } from "./node-objects.ts";
+import { noteUse } from "./node-runs.ts";
 import type { NodeTables, NodeTransaction } from "./node-tables.ts";
 
 /** A run as a ClientApp is given it. */
@@ -225,6 +226,7 @@ export function createNodeApps(options: NodeAppsOptions): NodeApps {
           .set({ context: toBinary(ContextSchema, context) })
           .where("run_id", "=", toSqlInteger(caller.runId))
           .execute();
+        await noteUse(tx, caller.runId, now());
         await authority.revoke(caller.runId, tx);
         await lifetime.endToken(tx, caller.runId);
       }),

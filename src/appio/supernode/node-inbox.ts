@@ -1,19 +1,16 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Fab, FabSchema } from "../../../gen/flwr/proto/fab_pb.ts";
 import {
-  type Context,
-  ContextSchema,
   type Message,
   MessageSchema,
   type ObjectTree,
   ObjectTreeSchema,
 } from "../../../gen/flwr/proto/message_pb.ts";
-import { type Run, RunSchema } from "../../../gen/flwr/proto/run_pb.ts";
 import { fromSqlInteger, type SqlDatabase, toSqlInteger } from "../../authority/index.ts";
 import type { FoundObject } from "../state/objects.ts";
 import type { NodeErrorCode } from "./error-reply.ts";
 import type { MessageRow, NodeLifetime } from "./node-lifetime.ts";
 import { isContentOf, nodeObjects } from "./node-objects.ts";
+import { noteUse } from "./node-runs.ts";
 import type { NodeTables, NodeTransaction } from "./node-tables.ts";
 
 /** A message with the tree of its objects. */
@@ -31,19 +28,8 @@ export interface ReadyReply extends TreedMessage {
   readonly processingSeconds: number;
 }
 
-/** A run as the SuperLink describes it, for {@link NodeInbox.addRun}. */
-export interface ReceivedRun {
-  readonly run: Run;
-  readonly fab: Fab;
-  /** What the run's ClientApps start from on this node. */
-  readonly context: Context;
-}
-
 /** A node's state as its loop towards the SuperLink uses it. */
 export interface NodeInbox {
-  hasRun(runId: bigint): Promise<boolean>;
-  /** Stores a run; one that is known already keeps the context its ClientApps have left. */
-  addRun(received: ReceivedRun): Promise<void>;
   /**
    * Stores an instruction that no ClientApp sees yet.
    *
@@ -70,11 +56,13 @@ export interface NodeInbox {
 export interface NodeInboxOptions {
   readonly database: SqlDatabase<NodeTables>;
   readonly lifetime: NodeLifetime;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** Creates the part of a node's state that faces the SuperLink. */
 export function createNodeInbox(options: NodeInboxOptions): NodeInbox {
-  const { database, lifetime } = options;
+  const { database, lifetime, now } = options;
 
   async function withMessage(
     messageId: string,
@@ -87,41 +75,13 @@ export function createNodeInbox(options: NodeInboxOptions): NodeInbox {
         .where("message_id", "=", messageId)
         .executeTakeFirst();
       if (row !== undefined) {
+        await noteUse(tx, fromSqlInteger(row.run_id), now());
         await work(tx, row);
       }
     });
   }
 
   return {
-    async hasRun(runId) {
-      const row = await database.query
-        .selectFrom("node_run")
-        .select("run_id")
-        .where("run_id", "=", toSqlInteger(runId))
-        .executeTakeFirst();
-      return row !== undefined;
-    },
-
-    async addRun({ run, fab, context }) {
-      await database.transaction(async (tx) => {
-        await tx.query
-          .insertInto("node_fab")
-          .values({ hash: fab.hashStr, fab: toBinary(FabSchema, fab) })
-          .onConflict((conflict) => conflict.column("hash").doNothing())
-          .execute();
-        await tx.query
-          .insertInto("node_run")
-          .values({
-            run_id: toSqlInteger(run.runId),
-            run: toBinary(RunSchema, run),
-            fab_hash: run.fabHash,
-            context: toBinary(ContextSchema, context),
-          })
-          .onConflict((conflict) => conflict.column("run_id").doNothing())
-          .execute();
-      });
-    },
-
     async receive({ message, tree }) {
       const { messageId = "", runId = 0n } = message.metadata ?? {};
       // Run 0 is what an unset id looks like: no token can be issued for it.
@@ -142,7 +102,11 @@ export function createNodeInbox(options: NodeInboxOptions): NodeInbox {
           .onConflict((conflict) => conflict.column("message_id").doNothing())
           .returning("seq")
           .executeTakeFirst();
-        return stored && nodeObjects.announce(tx, runId, tree);
+        if (stored === undefined) {
+          return undefined;
+        }
+        await noteUse(tx, runId, now());
+        return nodeObjects.announce(tx, runId, tree);
       });
     },
 

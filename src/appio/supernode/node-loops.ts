@@ -3,6 +3,7 @@ import { sleep } from "../runtime/sleep.ts";
 import { type NodeWork, takeIn, textOf } from "./message-intake.ts";
 import type { TreedMessage } from "./node-inbox.ts";
 import { createReplyForwarding } from "./reply-forwarding.ts";
+import { tidyRuns } from "./run-tidying.ts";
 
 /** Cuts waits short: a reply need not wait for the next poll. */
 export interface Bell {
@@ -36,7 +37,7 @@ export interface LoopOptions {
 }
 
 /**
- * Runs the loops of a node: one that forwards replies, and as many as messages may be handled at a time that take a
+ * Runs the loops of a node: one that forwards replies, one that forgets runs, and as many as messages may be handled at a time that take a
  * message and wait until its reply is forwarded. Each ends with the work's signal, or rejects when the SuperLink
  * refuses the node.
  */
@@ -110,8 +111,16 @@ export function runLoops(work: NodeWork, bell: Bell, options: LoopOptions): Prom
     }
   }
 
+  async function tidy(): Promise<void> {
+    while (!signal.aborted) {
+      await tidyRuns(work);
+      await sleep(options.pollIntervalMs, signal);
+    }
+  }
+
   return [
     forwardReplies(),
+    tidy(),
     ...Array.from({ length: options.maxConcurrentMessages }, handleMessages),
   ];
 }

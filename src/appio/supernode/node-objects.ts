@@ -3,7 +3,7 @@ import type { ObjectTree } from "../../../gen/flwr/proto/message_pb.ts";
 import { toSqlInteger } from "../../authority/index.ts";
 import { objectIdOf } from "../objects/object-id.ts";
 import { readTrees } from "../state/object-graph.ts";
-import { releaseObjects } from "../state/object-release.ts";
+import { releaseObjects, releaseRunObjects } from "../state/object-release.ts";
 import { announceObjects, setChildren } from "../state/object-trees.ts";
 import { childIdsOf, type FoundObject, findObject, keepContent } from "../state/objects.ts";
 import type { StateTables } from "../state/tables.ts";
@@ -26,6 +26,8 @@ export interface NodeObjects {
   find(tx: NodeTransaction, runId: bigint, objectId: string): Promise<FoundObject | undefined>;
   /** Frees an object and what it alone holds, unless another of the run's objects refers to it. */
   release(tx: NodeTransaction, runId: bigint, objectId: string): Promise<void>;
+  /** Frees all objects of a run. */
+  releaseAll(tx: NodeTransaction, runId: bigint): Promise<void>;
 }
 
 /** The objects of a node. */
@@ -58,6 +60,8 @@ export const nodeObjects: NodeObjects = {
 
   release: (tx, runId, objectId) =>
     releaseObjects(tx.withTables<StateTables>(), toSqlInteger(runId), [objectId]),
+
+  releaseAll: (tx, runId) => releaseRunObjects(tx.withTables<StateTables>(), toSqlInteger(runId)),
 };
 
 /**

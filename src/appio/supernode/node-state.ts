@@ -2,16 +2,21 @@ import { type AnySqlDatabase, type Authority, migrate } from "../../authority/in
 import { createNodeApps, type NodeApps } from "./node-apps.ts";
 import { createNodeInbox, type NodeInbox } from "./node-inbox.ts";
 import { createNodeLifetime } from "./node-lifetime.ts";
+import { createNodeRuns, type NodeRuns } from "./node-runs.ts";
 import { type NodeTables, nodeSchema } from "./node-tables.ts";
 
 /**
  * What a node knows (contract 6.5): runs, messages, replies, objects and who works on them. One half faces the
- * SuperLink, the other the node's ClientApps.
+ * SuperLink, the other the node's ClientApps; both know the runs.
  */
 export interface NodeState {
   readonly inbox: NodeInbox;
   readonly apps: NodeApps;
+  readonly runs: NodeRuns;
 }
+
+/** How much the bundles of all runs take at least before a node drops any, in bytes. One has 10 MiB at most. */
+export const defaultMaxBundleBytes = 64 * 1024 * 1024;
 
 /** Options of {@link createNodeState}. */
 export interface NodeStateOptions {
@@ -23,6 +28,8 @@ export interface NodeStateOptions {
   readonly now?: () => number;
   /** Told when some reply may be ready to be forwarded. Default: nobody. */
   readonly onReply?: () => void;
+  /** Bytes that bundles may take before those of runs without work are dropped. Default: {@link defaultMaxBundleBytes}. */
+  readonly maxBundleBytes?: number;
 }
 
 /**
@@ -36,9 +43,11 @@ export async function createNodeState(options: NodeStateOptions): Promise<NodeSt
   const { authority, now = Date.now, onReply = () => {} } = options;
   await migrate(options.database, nodeSchema);
   const database = options.database.withTables<NodeTables>();
+  const { maxBundleBytes = defaultMaxBundleBytes } = options;
   const lifetime = createNodeLifetime({ authority, now, onReply });
   return {
-    inbox: createNodeInbox({ database, lifetime }),
+    inbox: createNodeInbox({ database, lifetime, now }),
     apps: createNodeApps({ database, authority, lifetime, now, onReply }),
+    runs: createNodeRuns({ database, authority, lifetime, now, maxBundleBytes }),
   };
 }

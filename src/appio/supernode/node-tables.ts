@@ -19,6 +19,16 @@ export interface NodeRunTable {
   context: Uint8Array;
 }
 
+/** When a run was used. Apart from the run, so that noting it does not write contexts and bundles anew. */
+export interface NodeRunUseTable {
+  run_id: SqlUint64;
+  fab_hash: string;
+  /** When it last had work, in milliseconds since the epoch. */
+  used_at: bigint;
+  /** When to ask the SuperLink whether it has ended, if it has no work until then; in milliseconds since the epoch. */
+  ask_at: bigint;
+}
+
 /** An app bundle, as it travels. */
 export interface NodeFabTable {
   hash: string;
@@ -63,6 +73,7 @@ export interface NodeAwaitedTable {
 /** The tables of a node's state. */
 export interface NodeTables {
   node_run: NodeRunTable;
+  node_run_use: NodeRunUseTable;
   node_fab: NodeFabTable;
   node_claim: NodeClaimTable;
   node_message: NodeMessageTable;
@@ -134,5 +145,21 @@ export const nodeSchema: SqlSchema = {
     },
     "0002_objects": { up: (db) => createObjects(db, sql`blob`) },
     "0003_compact_objects": { up: (db) => compactObjects(db, "sqlite") },
+    "0004_run_use": {
+      async up(db) {
+        await db.schema
+          .createTable("node_run_use")
+          .addColumn("run_id", "bigint", (column) => column.primaryKey())
+          .addColumn("fab_hash", "text", (column) => column.notNull())
+          .addColumn("used_at", "bigint", (column) => column.notNull())
+          .addColumn("ask_at", "bigint", (column) => column.notNull())
+          .execute();
+        await db.schema
+          .createIndex("node_run_to_ask")
+          .on("node_run_use")
+          .columns(["ask_at", "run_id"])
+          .execute();
+      },
+    },
   },
 };

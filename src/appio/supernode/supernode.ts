@@ -22,7 +22,7 @@ import { clientAppIoService, signedClientAppIoService } from "./client-app-io.ts
 import { connectToFleet, type FleetLink } from "./fleet-link.ts";
 import { type NodeWork, textOf } from "./message-intake.ts";
 import { createBell, runLoops } from "./node-loops.ts";
-import { createNodeState } from "./node-state.ts";
+import { createNodeState, defaultMaxBundleBytes } from "./node-state.ts";
 import { ReleaseStack } from "./release-stack.ts";
 
 /** Options of {@link startSuperNode}. Intervals have Flower's values as defaults. */
@@ -60,6 +60,11 @@ export interface SuperNodeOptions {
   readonly replyPollIntervalMs?: number;
   /** How many messages the node handles at a time. Default: 1, as Flower's node. */
   readonly maxConcurrentMessages?: number;
+  /**
+   * Bytes that app bundles may take. While they take more, the node drops those of runs that have no message here, the
+   * one first that it has not used for the longest time, and fetches it again when a message comes. Default: 64 MiB.
+   */
+  readonly maxBundleBytes?: number;
   /** How objects are pulled from the SuperLink; see `pullObjects`. */
   readonly pulling?: PullObjectsOptions;
   /** How calls to the SuperLink are repeated; see `createRetry`. */
@@ -89,8 +94,8 @@ export interface SuperNode {
 
 /**
  * Starts a SuperNode (contract 8.8): serves ClientAppIo, joins the SuperLink under its key, and moves messages
- * and replies between the two until it is stopped. All that it knows is in memory. Waits for a SuperLink that is
- * unavailable.
+ * and replies between the two until it is stopped. All that it knows is in memory; what belongs to a run goes when the
+ * run has ended, or some minutes later. Waits for a SuperLink that is unavailable.
  *
  * @throws TypeError when an option is not usable
  * @throws Error when the port is taken; ConnectError when the SuperLink refuses the node; the reason of `signal` when it
@@ -98,6 +103,10 @@ export interface SuperNode {
  */
 export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNode> {
   const { maxConcurrentMessages = 1, now = Date.now, onLog = () => {} } = options;
+  const { maxBundleBytes = defaultMaxBundleBytes } = options;
+  if (!Number.isSafeInteger(maxBundleBytes) || maxBundleBytes < 0) {
+    throw new TypeError('"maxBundleBytes" must be a whole number of bytes, 0 or more');
+  }
   if (!Number.isInteger(maxConcurrentMessages) || maxConcurrentMessages < 1) {
     throw new TypeError('"maxConcurrentMessages" must be a positive integer');
   }
@@ -125,7 +134,10 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   opened.defer(() => database.close());
   const authority = await createAuthority({ database, now });
   const bell = createBell(signal);
-  const { inbox, apps } = await createNodeState({ database, authority, now, onReply: bell.ring });
+  const { inbox, apps, runs } = await createNodeState({
+    ...{ database, authority, now, maxBundleBytes },
+    onReply: bell.ring,
+  });
 
   const where = {
     port: options.clientAppIoPort ?? 9094,
@@ -170,6 +182,7 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const work: NodeWork = {
     fleet,
     inbox,
+    runs,
     nodeId,
     nodeConfig: options.nodeConfig ?? {},
     pulling: options.pulling ?? {},

@@ -18,12 +18,14 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("beat" as const), caller: fc.nat() }),
   fc.record({ do: fc.constant("pass" as const), seconds: fc.integer({ min: 1, max: 40 }) }),
   fc.record({ do: fc.constant("forward" as const) }),
+  fc.record({ do: fc.constant("forget" as const), run: fc.nat(1) }),
 );
 
-it("answers every instruction exactly once and keeps nothing of it, whatever ClientApps do", async () => {
+it("answers every instruction exactly once and keeps nothing of it, whatever ClientApps do and the node forgets", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
       await using node = await testNode();
+      const empty = await node.counts();
       const delivered: Asked[] = [];
       const objectIds = new Map<string, bigint>();
       const callers: NodeCaller[] = [];
@@ -90,6 +92,8 @@ it("answers every instruction exactly once and keeps nothing of it, whatever Cli
           node.pass(one.seconds * 1000);
         } else if (one.do === "forward") {
           await forward();
+        } else if (one.do === "forget") {
+          await node.runs.forget(runIds[one.run] ?? 1n);
         } else {
           const caller = callers[one.caller % callers.length];
           if (caller !== undefined && one.do === "beat") {
@@ -114,6 +118,10 @@ it("answers every instruction exactly once and keeps nothing of it, whatever Cli
       for (const [objectId, runId] of objectIds) {
         expect(await node.inbox.replyObject(runId, objectId)).toBeUndefined();
       }
+      for (const runId of runIds) {
+        await node.runs.forget(runId);
+      }
+      expect(await node.counts()).toEqual(empty);
     }),
     { numRuns: 60 },
   );

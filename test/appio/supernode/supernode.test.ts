@@ -517,5 +517,10 @@ describe("a SuperNode", () => {
         new TypeError(`"${option}" must be a number of milliseconds from 0 to 2147483647`),
       );
     }
+    for (const maxBundleBytes of [-1, 0.5, Number.NaN]) {
+      await expect(nodeOf(link, { maxBundleBytes })).rejects.toThrow(
+        new TypeError('"maxBundleBytes" must be a whole number of bytes, 0 or more'),
+      );
+    }
   });
 });
