@@ -1,5 +1,6 @@
-import { Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type LocatedTransport, transportTo } from "../client/located-transport.ts";
+import { createLeanGrpcTransport } from "./lean-grpc-transport.ts";
 import { lostConnectionIsUnavailable } from "./lost-connection.ts";
 import { createUploadTransport } from "./upload-transport.ts";
 
@@ -29,11 +30,15 @@ export function openGrpc(
   { allowPlaintext = false }: GrpcConnectionOptions = {},
 ): GrpcConnection {
   const sessionManager = new Http2SessionManager(baseUrl, undefined, { maxSessionMemory });
+  const interceptors = [lostConnectionIsUnavailable];
+  const connectTo = (options: { readonly baseUrl: string }) => {
+    const connection = { baseUrl: options.baseUrl, sessionManager };
+    const connect = createGrpcTransport({ ...connection, interceptors });
+    const usual = createLeanGrpcTransport({ ...connection, connect });
+    return createUploadTransport({ ...connection, interceptors, usual });
+  };
   return {
-    transport: transportTo(createUploadTransport, {
-      ...{ baseUrl, sessionManager, allowPlaintext },
-      interceptors: [lostConnectionIsUnavailable],
-    }),
+    transport: transportTo(connectTo, { baseUrl, allowPlaintext }),
     close: () => sessionManager.abort(),
   };
 }

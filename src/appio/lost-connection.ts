@@ -29,11 +29,14 @@ export const lostConnectionIsUnavailable: Interceptor = (next) => (request) =>
  *
  * @param signal what cancels the call
  */
-export async function callUnlessLost<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function callUnlessLost<T>(
+  call: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   try {
     return await call();
   } catch (reason) {
-    if (!signal.aborted && isLostConnection(reason)) {
+    if (signal?.aborted !== true && isLostConnection(reason)) {
       const text = `The connection was lost: ${ConnectError.from(reason).rawMessage}`;
       throw new ConnectError(text, Code.Unavailable, undefined, undefined, reason);
     }

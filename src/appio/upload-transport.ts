@@ -17,6 +17,8 @@ export interface UploadTransportOptions {
   readonly baseUrl: string;
   readonly sessionManager: Http2SessionManager;
   readonly interceptors: Interceptor[];
+  /** Makes all other calls. Default: connect's gRPC transport. */
+  readonly usual?: Transport;
 }
 
 /** Smaller contents go the usual way: a copy costs less than a write of its own. */
@@ -28,13 +30,12 @@ const mostBytes = 2 ** 32 - leastBytes;
 const { number: contentNumber } = PushObjectRequestSchema.field.objectContent;
 
 /**
- * Makes connect's gRPC transport, except that it sends the content of an {@link ObjectUpload} from where it is.
+ * Makes a gRPC transport that sends the content of an {@link ObjectUpload} from where it is.
  * connect copies a content three times on its way, and V8 lets a hundred MiB of such copies come together before it
  * frees them.
  */
 export function createUploadTransport(options: UploadTransportOptions): Transport {
-  const { baseUrl, sessionManager, interceptors } = options;
-  const usual = createGrpcTransport(options);
+  const { baseUrl, sessionManager, interceptors, usual = createGrpcTransport(options) } = options;
   const httpClient = createNodeHttpClient({
     httpVersion: "2",
     sessionProvider: () => sessionManager,
