@@ -4,8 +4,9 @@ import { createLeanGrpcTransport } from "./lean-grpc-transport.ts";
 import { lostConnectionIsUnavailable } from "./lost-connection.ts";
 import { createUploadTransport } from "./upload-transport.ts";
 
-/** A gRPC connection of a process of ours. */
+/** A gRPC connection to a server of AppIo. */
 export interface GrpcConnection {
+  /** What clients, a Grid for example, are made with. */
   readonly transport: LocatedTransport;
   /** Closes the connection; open calls fail. */
   close(): void;
@@ -18,13 +19,21 @@ export interface GrpcConnectionOptions {
 }
 
 /**
- * Memory that an HTTP/2 session may take, in MB. Objects of 5 MiB go up several
- * at a time, and node:http2 with its default of 10 resets a call that is
- * answered, refused for example, while more than that waits to be sent.
+ * Memory that an HTTP/2 session may take, in MB: the most that Node can be told.
+ * Objects of 5 MiB go up several at a time. Over its limit, 10 by default, Node
+ * resets calls that are answered, and some are never heard of again; and it
+ * counts for ever what was still to be sent when a call was refused. The limit
+ * protects from what others send; this is what we send ourselves.
  */
-const maxSessionMemory = 1_024;
+const maxSessionMemory = 2 ** 32 - 1;
 
-/** Connects to a server over gRPC when the first call is made, and again when the connection was lost, which calls fail with as Unavailable. */
+/**
+ * Connects to a server over gRPC when the first call is made, and again when the
+ * connection was lost. Calls fail with Unavailable then; those of a Grid, of the
+ * app runtimes and of nodes are made again. For large messages it is to be
+ * preferred over connect's `createGrpcTransport`, which takes HTTP/2's memory
+ * limit from Node: over 10 MB that wait to be sent, Node loses refusals there.
+ */
 export function openGrpc(
   baseUrl: string,
   { allowPlaintext = false }: GrpcConnectionOptions = {},

@@ -15,9 +15,17 @@ const lost: ReadonlySet<string> = new Set([
 const cancelledStream = /^http\/2 stream closed with error code CANCEL\b/;
 
 /**
+ * What Node says of a stream that the server has not begun to look at: it was
+ * closing the connection, or has enough of them (RFC 9113, section 8.7).
+ */
+const refusedStream = /\bNGHTTP2_REFUSED_STREAM\b/;
+
+/**
  * Calls a connection that was lost by gRPC's name for it, Unavailable, on which
  * clients try again. To connect-node it looks as if the call had been aborted or
- * cancelled, by whomever. A call that its own caller cancelled stays so.
+ * cancelled, by whomever. A call that its own caller cancelled stays so, and so
+ * does one that the server has answered: early refusals of large requests come
+ * with their own codes.
  */
 export const lostConnectionIsUnavailable: Interceptor = (next) => (request) =>
   callUnlessLost(() => next(request), request.signal);
@@ -48,6 +56,7 @@ function isLostConnection(reason: unknown): boolean {
   const error = ConnectError.from(reason);
   return (
     (error.code === Code.Canceled && cancelledStream.test(error.rawMessage)) ||
+    (error.code === Code.Internal && refusedStream.test(error.rawMessage)) ||
     causesOf(error).some((cause) => "code" in cause && isLost(cause.code))
   );
 }

@@ -16,6 +16,8 @@ export type {
   SuperNodeVerifiers,
 } from "./credentials/super-node-verifier.ts";
 export { createSuperNodeVerifiers } from "./credentials/super-node-verifier.ts";
+export type { GrpcConnection, GrpcConnectionOptions } from "./grpc-connection.ts";
+export { openGrpc } from "./grpc-connection.ts";
 export type { AppProcessOptions, AppProcessOutcome } from "./launch/app-process.ts";
 export { runAppProcess } from "./launch/app-process.ts";
 export type { AppBundle } from "./launch/bundle.ts";

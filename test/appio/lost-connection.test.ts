@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import { constants, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -69,6 +69,11 @@ describe("a call", () => {
       stream.write(Buffer.from([0, 0, 0, 0, 9]), () => socket?.destroy());
     });
     expect(failure).toBe("Unavailable");
+  });
+
+  it("fails as Unavailable when the server has not looked at it", async () => {
+    const refuse = (stream: ServerHttp2Stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    expect(await failureOf(refuse)).toBe("Unavailable");
   });
 
   it("fails as the server says it does", async () => {

@@ -23,7 +23,7 @@ import type { PullObjectsOptions } from "./transfer.ts";
 
 /** What a {@link Grid} needs. */
 export interface GridOptions {
-  /** The way to the SuperLink's ServerAppIo. Not closed by the grid. */
+  /** The way to the SuperLink's ServerAppIo; on Node, of `openGrpc`. Not closed by the grid. */
   readonly transport: LocatedTransport;
   /** The token of the run. */
   readonly token: Token;

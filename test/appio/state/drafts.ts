@@ -13,6 +13,9 @@ export interface Draft {
   readonly object: DeflatedObject;
 }
 
+/** What must be known of a message to answer it. */
+type Asked = Pick<Draft, "id" | "message">;
+
 /** What differs from an ordinary message. */
 export interface DraftOptions {
   readonly content?: RecordDict;
@@ -33,7 +36,7 @@ export function createDrafts(now: () => number) {
       return toDraft(message.withMetadata({ runId, srcNodeId: 1n }));
     },
     /** The node's reply to such a message. */
-    reply(instruction: Draft, options: DraftOptions = {}): Draft {
+    reply(instruction: Asked, options: DraftOptions = {}): Draft {
       const { content = settings({ loss: 0.5 }), ttlSeconds } = options;
       const asked = new Message(metadataOf(instruction), { content: settings({}) });
       const answer = asked.reply(content, { now });
@@ -67,7 +70,7 @@ function toDraft(message: Message): Draft {
   };
 }
 
-function metadataOf({ message: { metadata }, id }: Draft) {
+function metadataOf({ message: { metadata }, id }: Asked) {
   if (metadata === undefined) {
     throw new Error("a draft has metadata");
   }
