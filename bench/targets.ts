@@ -80,6 +80,10 @@ const targets: readonly Target[] = [
     }),
   ),
   {
+    text: "4. bodies in memory while a handler has one",
+    ...{ workload: "body-copies", of: ours, to: 1, limit: 2, isMost: true },
+  },
+  {
     text: "5. memory of an idle connection / bare's",
     ...{ workload: "idle-connections", of: ours, to: "bare", limit: 1.2, isMost: true },
   },

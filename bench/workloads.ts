@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { countBodyCopies } from "./load/body-copies.ts";
 import { checkAnswers } from "./load/check-answers.ts";
 import { callFromClient, exchangeRounds, roundMessages } from "./load/client-load.ts";
 import { loadWithH2load } from "./load/h2load.ts";
@@ -32,7 +33,7 @@ export interface Workload {
   readonly name: string;
   readonly title: string;
   /** What a sample's value counts. Of bytes fewer are better. */
-  readonly unit: "calls/s" | "messages/s" | "MB/s" | "KiB sent" | "KiB each";
+  readonly unit: "calls/s" | "messages/s" | "MB/s" | "KiB sent" | "KiB each" | "bodies";
   readonly subjects: readonly SubjectName[];
   /** How often each subject is measured, in the full benchmark. */
   readonly rounds: number;
@@ -135,6 +136,16 @@ export const workloads: readonly Workload[] = [
       const cpuUs = (server.cpuNanoseconds() - before) / 1000 / uploads;
       return { value: sent / 1024, cpuUs };
     },
+  },
+  {
+    name: "body-copies",
+    title: "Memory of a body of 10 MiB while its handler runs, in bodies",
+    unit: "bodies",
+    subjects: ["codec", "connectGuarded", "grpcJsToken", "oursGuarded1"],
+    rounds: 1,
+    measure: async (server) => ({
+      value: await countBodyCopies(server, pushObjectRequest(uploadBytes)),
+    }),
   },
   {
     name: "idle-connections",

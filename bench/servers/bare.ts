@@ -16,6 +16,7 @@ import {
 } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { resolveLimits } from "../../src/serve/limits.ts";
 import { fixedToken, frame, nodes, nodesBytes, runId, storedBytes } from "./answers.ts";
+import { noteBody } from "./body-watch.ts";
 import { getNodesPath, tokenHeader } from "./paths.ts";
 
 /** What to answer to a call, by its path and the body that came, if there is time to read it. */
@@ -45,6 +46,7 @@ export function createCodecServer(): Http2Server {
         return frame(toBinary(GetNodesResponseSchema, create(GetNodesResponseSchema, nodes())));
       }
       const { objectContent } = fromBinary(PushObjectRequestSchema, message);
+      noteBody();
       const stored = objectContent.length > 0;
       return frame(
         toBinary(PushObjectResponseSchema, create(PushObjectResponseSchema, { stored })),

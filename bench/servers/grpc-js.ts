@@ -21,6 +21,7 @@ import {
 } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { grpcMethod } from "../grpc-method.ts";
 import { fixedToken, nodes, runId } from "./answers.ts";
+import { noteBody } from "./body-watch.ts";
 import { readMaxBytes } from "./guarded-service.ts";
 import { tokenHeader } from "./paths.ts";
 
@@ -46,6 +47,7 @@ export function startGrpcServer({
         { request }: ServerUnaryCall<PushObjectRequest, PushObjectResponse>,
         answer: sendUnaryData<PushObjectResponse>,
       ) => {
+        noteBody();
         const stored = request.objectContent.length > 0;
         answer(null, create(PushObjectResponseSchema, { stored }));
       },

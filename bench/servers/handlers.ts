@@ -1,12 +1,14 @@
 import { unimplemented } from "../../src/guard/service.ts";
 import { nodes } from "./answers.ts";
+import { noteBody } from "./body-watch.ts";
 
 /** The two RPCs that are measured; the object that comes is dropped. */
 export const measuredHandlers = {
   getNodes: () => nodes(),
-  pushObject: ({ objectContent }: { readonly objectContent: Uint8Array }) => ({
-    stored: objectContent.length > 0,
-  }),
+  pushObject({ objectContent }: { readonly objectContent: Uint8Array }) {
+    noteBody();
+    return { stored: objectContent.length > 0 };
+  },
 };
 
 /** All of ServerAppIo, as `service` takes it. */

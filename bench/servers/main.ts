@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { fixedToken } from "./answers.ts";
 import { type FilledAuthority, openPostgresAuthority, openSqliteAuthority } from "./authorities.ts";
 import { createBareServer, createCodecServer } from "./bare.ts";
+import { seenBodies, watchBodies } from "./body-watch.ts";
 import { createConnectServer, createGuardedConnectServer } from "./connect.ts";
 import { startGrpcServer } from "./grpc-js.ts";
 import { type GuardedOptions, serveGuarded, serveOpen } from "./ours.ts";
@@ -54,13 +55,20 @@ const starts: Readonly<Record<string, () => Promise<Listening>>> = {
 const [name = ""] = positionals;
 const start = starts[name];
 if (start === undefined) throw new Error(`there is no server "${name}"`);
-const { port, token, obey } = await start();
+const { port, token, obey = watch } = await start();
 console.log(JSON.stringify({ port, token }));
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await obey?.(line)));
+  console.log(JSON.stringify(await obey(line)));
 }
 // Whoever started it has gone when stdin ends.
 process.exit();
+
+/** `watch bodies` and `seen bodies`, for servers that do not keep what they are sent. */
+async function watch(command: string): Promise<object> {
+  if (command !== "watch bodies") return seenBodies();
+  watchBodies();
+  return {};
+}
 
 async function listen(server: NetServer, accepted: string = fixedToken): Promise<Listening> {
   server.listen(0, "127.0.0.1");
