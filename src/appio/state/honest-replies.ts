@@ -1,9 +1,11 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Message, MessageSchema } from "../../../gen/flwr/proto/message_pb.ts";
+import { hotStatement } from "../../authority/hot-statement.ts";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import type { StateTransaction } from "./core.ts";
 import { decodeMessage } from "./stored-message.ts";
+import type { StateTables } from "./tables.ts";
 
 /**
  * Checks the bytes of an object that may be the root of a stored reply. A
@@ -20,17 +22,22 @@ export async function assertHonest(
   objectId: string,
   content: Uint8Array,
 ): Promise<void> {
-  const reply = await tx.query
-    .selectFrom("reply")
-    .select(["message", "tree"])
-    .where("run_id", "=", runId)
-    .where("message_id", "=", objectId)
-    .where("is_error", "=", 0n)
-    .executeTakeFirst();
+  const { rows } = await findReply(tx, { runId, objectId });
+  const [reply] = rows;
   if (reply !== undefined && !saysTheSame(decodeMessage(reply).message, content)) {
     throw anotherSender();
   }
 }
+
+const findReply = hotStatement<StateTables, { runId: SqlUint64; objectId: string }>()(
+  (query, value) =>
+    query
+      .selectFrom("reply")
+      .select(["message", "tree"])
+      .where("run_id", "=", value("runId"))
+      .where("message_id", "=", value("objectId"))
+      .where("is_error", "=", 0n),
+);
 
 /** Tells whether a message object's body has the addresses of a message as it was announced. */
 export function saysTheSame({ metadata: announced }: Message, content: Uint8Array): boolean {

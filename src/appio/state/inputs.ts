@@ -58,7 +58,7 @@ export function createInputState(core: StateCore): Inputs {
           .updateTable("serverapp_context")
           .set({ context: toBinary(ContextSchema, context) })
           .where("run_id", "=", id)
-          .where(({ exists }) => exists(runningRun(tx, id).select("run.run_id")))
+          .where(({ exists }) => exists(runningRun(tx.query, id).select("run.run_id")))
           .executeTakeFirstOrThrow();
         if (numUpdatedRows === 0n) {
           throw await notRunning(tx, runId);

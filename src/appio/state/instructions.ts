@@ -86,14 +86,14 @@ export function createInstructionState(core: StateCore): Instructions {
         throw reason;
       });
       return transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         return pushAll(tx, toSqlInteger(runId), prepared);
       });
     },
     take: (nodeId) => transact(core, (tx) => takeOldest(core, tx, nodeId)),
     confirm: (nodeId, runId, messageId) =>
       transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         const taken = await takenBy(tx.query, nodeId, runId)
           .where("instruction.message_id", "=", messageId)
           .executeTakeFirst();

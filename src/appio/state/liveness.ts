@@ -1,7 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { Kysely, RawBuilder } from "kysely";
+import { hotStatement } from "../../authority/hot-statement.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { type RunInstants, statusOf } from "./run-status.ts";
+import type { StateTables } from "./tables.ts";
 import { transact } from "./transact.ts";
 
 /** What must be known about a run to tell whether a call may use it. */
@@ -13,8 +16,8 @@ interface RunLife extends RunInstants {
  * A query of one row if the run is running, and of none if it is not: the
  * condition that a change carries in its own statement.
  */
-export function runningRun(tx: StateTransaction, runId: SqlUint64) {
-  return tx.query
+export function runningRun(query: Kysely<StateTables>, runId: SqlUint64 | RawBuilder<SqlUint64>) {
+  return query
     .selectFrom("run")
     .where("run.run_id", "=", runId)
     .where("run.running_at", "is not", null)
@@ -29,18 +32,12 @@ export function runningRun(tx: StateTransaction, runId: SqlUint64) {
  * @throws ConnectError as {@link runNotRunning} makes it.
  */
 export async function holdRunning(
-  core: StateCore,
   tx: StateTransaction,
   runId: bigint,
   lock: "share" | "update" = "share",
 ): Promise<void> {
-  let life = lifeOf(tx, runId);
-  // SQLite's transactions hold the write lock from their start. On PostgreSQL
-  // two that share the row and then change it would wait for each other for ever.
-  if (core.database.engine === "postgres") {
-    life = lock === "update" ? life.forUpdate() : life.forShare();
-  }
-  const run = await life.executeTakeFirst();
+  const { rows } = await lives[lock](tx, { runId: toSqlInteger(runId) });
+  const [run] = rows;
   if (run === undefined || statusOf(run) !== "running") {
     throw runNotRunning(runId, run);
   }
@@ -52,12 +49,13 @@ export async function holdRunning(
  * @throws ConnectError as {@link runNotRunning} makes it.
  */
 export function assertRunning(core: StateCore, runId: bigint): Promise<void> {
-  return transact(core, (tx) => holdRunning(core, tx, runId));
+  return transact(core, (tx) => holdRunning(tx, runId));
 }
 
 /** Makes the error that says why a run cannot be used, for a change that its liveness has prevented. */
 export async function notRunning(tx: StateTransaction, runId: bigint): Promise<ConnectError> {
-  return runNotRunning(runId, await lifeOf(tx, runId).executeTakeFirst());
+  const { rows } = await lives.none(tx, { runId: toSqlInteger(runId) });
+  return runNotRunning(runId, rows[0]);
 }
 
 /**
@@ -73,9 +71,20 @@ export function runNotRunning(runId: bigint, run: RunLife | undefined): ConnectE
   return new ConnectError(`Run is ${statusOf(run)}.${stopped}`, Code.PermissionDenied);
 }
 
-function lifeOf(tx: StateTransaction, runId: bigint) {
-  return tx.query
-    .selectFrom("run")
-    .select(["starting_at", "running_at", "finished_at", "sub_status"])
-    .where("run_id", "=", toSqlInteger(runId));
+/** Reads a run's life, by the lock that it takes on the run's row. */
+const lives = { none: readLife("none"), share: readLife("share"), update: readLife("update") };
+
+function readLife(lock: "none" | "share" | "update") {
+  return hotStatement<StateTables, { runId: SqlUint64 }>()((query, value, engine) => {
+    const life = query
+      .selectFrom("run")
+      .select(["starting_at", "running_at", "finished_at", "sub_status"])
+      .where("run_id", "=", value("runId"));
+    // SQLite's transactions hold the write lock from their start. On PostgreSQL
+    // two that share the row and then change it would wait for each other for ever.
+    if (engine === "sqlite" || lock === "none") {
+      return life;
+    }
+    return lock === "update" ? life.forUpdate() : life.forShare();
+  });
 }

@@ -1,10 +1,12 @@
 import { sql } from "kysely";
+import { hotStatement } from "../../authority/hot-statement.ts";
 import type { SqlUint64 } from "../../authority/sql-integer.ts";
 import { batches } from "./batches.ts";
 import type { StateTransaction } from "./core.ts";
 import { nextTurn } from "./next-turn.ts";
 import type { ObjectGraph } from "./object-graph.ts";
 import { holdObjects } from "./postgres-locks.ts";
+import type { StateTables } from "./tables.ts";
 import { textList, textTable } from "./text-list.ts";
 
 /** Objects per statement: some milliseconds on SQLite. */
@@ -89,14 +91,9 @@ export async function setChildren(
   objectId: string,
   childIds: readonly string[],
 ): Promise<void> {
-  const announced = await tx.query
-    .selectFrom("run_object_child")
-    .select("child_id")
-    .where("run_id", "=", runId)
-    .where("parent_id", "=", objectId)
-    .execute();
+  const { rows } = await readChildren(tx, { runId, objectId });
   const wanted = new Set(childIds);
-  const known = new Set(announced.map(({ child_id }) => child_id));
+  const known = new Set(rows.map(({ child_id }) => child_id));
   const extra = [...known].filter((childId) => !wanted.has(childId));
   for (const some of batches(extra, batchSize)) {
     await tx.query
@@ -115,3 +112,12 @@ export async function setChildren(
     );
   }
 }
+
+const readChildren = hotStatement<StateTables, { runId: SqlUint64; objectId: string }>()(
+  (query, value) =>
+    query
+      .selectFrom("run_object_child")
+      .select("child_id")
+      .where("run_id", "=", value("runId"))
+      .where("parent_id", "=", value("objectId")),
+);

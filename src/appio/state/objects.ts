@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { OnConflictBuilder } from "kysely";
+import { hotStatement } from "../../authority/hot-statement.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { objectIdOf } from "../objects/object-id.ts";
 import { ObjectStructureError, parseObject } from "../objects/structure.ts";
@@ -55,21 +56,25 @@ export interface Objects {
 export function createObjectState(core: StateCore): Objects {
   return {
     async put(runId, objectId, content) {
-      await assertRunning(core, runId);
-      if (objectIdOf(content, () => createHash("sha256")) !== objectId) {
+      const object = await checkObject(objectId, content).catch(async (reason) => {
+        // What is true of the run itself is told first.
+        await assertRunning(core, runId);
+        throw reason;
+      });
+      if (object === undefined) {
+        await assertRunning(core, runId);
         return false;
       }
-      const childIds = childIdsOf(content, objectId);
-      return transact(core, (tx) => putObject(core, tx, runId, { objectId, content, childIds }));
+      return transact(core, (tx) => putObject(tx, runId, object));
     },
     get: (runId, objectId) =>
       transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         return findObject(tx, toSqlInteger(runId), objectId);
       }),
     release: (runId, objectId) =>
       transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         await releaseObjects(tx, toSqlInteger(runId), [objectId]);
       }),
   };
@@ -98,13 +103,22 @@ interface CheckedObject {
   readonly childIds: readonly string[];
 }
 
+/** Checks bytes, which takes time and needs no transaction; undefined if they do not hash to the id. */
+async function checkObject(
+  objectId: string,
+  content: Uint8Array,
+): Promise<CheckedObject | undefined> {
+  return objectIdOf(content, () => createHash("sha256")) === objectId
+    ? { objectId, content, childIds: childIdsOf(content, objectId) }
+    : undefined;
+}
+
 async function putObject(
-  core: StateCore,
   tx: StateTransaction,
   runId: bigint,
   { objectId, content, childIds }: CheckedObject,
 ): Promise<boolean> {
-  await holdRunning(core, tx, runId);
+  await holdRunning(tx, runId);
   const id = toSqlInteger(runId);
   await assertHonest(tx, id, objectId, content);
   if (await markAvailable(tx, id, objectId)) {
@@ -121,16 +135,20 @@ async function markAvailable(
   runId: SqlUint64,
   objectId: string,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await tx.query
-    .updateTable("run_object")
-    .set({ is_available: 1n })
-    .where("run_id", "=", runId)
-    .where("object_id", "=", objectId)
-    .where("is_available", "=", 0n)
-    .where(({ exists }) => exists(runningRun(tx, runId).select("run.run_id")))
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows > 0n;
+  const { numAffectedRows = 0n } = await makeAvailable(tx, { runId, objectId });
+  return numAffectedRows > 0n;
 }
+
+const makeAvailable = hotStatement<StateTables, { runId: SqlUint64; objectId: string }>()(
+  (query, value) =>
+    query
+      .updateTable("run_object")
+      .set({ is_available: 1n })
+      .where("run_id", "=", value("runId"))
+      .where("object_id", "=", value("objectId"))
+      .where("is_available", "=", 0n)
+      .where(({ exists }) => exists(runningRun(query, value("runId")).select("run.run_id"))),
+);
 
 /** Adds the bytes, or one more run that has them. */
 export async function keepContent(
@@ -138,17 +156,24 @@ export async function keepContent(
   objectId: string,
   content: Uint8Array,
 ): Promise<void> {
-  await tx.query
-    .insertInto("object")
-    .values({ object_id: objectId, holders: 1n })
-    .onConflict(oneMoreHolder)
-    .execute();
-  await tx.query
-    .insertInto("object_content")
-    .values({ object_id: objectId, content })
-    .onConflict((conflict) => conflict.column("object_id").doNothing())
-    .execute();
+  await addHolder(tx, { objectId });
+  await addContent(tx, { objectId, content });
 }
+
+const addHolder = hotStatement<StateTables, { objectId: string }>()((query, value) =>
+  query
+    .insertInto("object")
+    .values({ object_id: value("objectId"), holders: 1n })
+    .onConflict(oneMoreHolder),
+);
+
+const addContent = hotStatement<StateTables, { objectId: string; content: Uint8Array }>()(
+  (query, value) =>
+    query
+      .insertInto("object_content")
+      .values({ object_id: value("objectId"), content: value("content") })
+      .onConflict((conflict) => conflict.column("object_id").doNothing()),
+);
 
 function oneMoreHolder(conflict: OnConflictBuilder<StateTables, "object">) {
   return conflict

@@ -71,19 +71,19 @@ export function createReplyState(core: StateCore): Replies {
         throw reason;
       });
       return transact(core, async (tx) => {
-        await holdRunning(core, tx, runId, "update");
+        await holdRunning(tx, runId, "update");
         return pushReply(core, tx, toSqlInteger(runId), prepared, runtimeSeconds);
       });
     },
     find: (runId, instructionIds) =>
       transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         assertWithin("message_ids", instructionIds.length, callLimits.messageIds);
         return answersTo(core, tx, toSqlInteger(runId), [...new Set(instructionIds)]);
       }),
     confirm: (runId, messageId) =>
       transact(core, async (tx) => {
-        await holdRunning(core, tx, runId);
+        await holdRunning(tx, runId);
         await confirmReply(tx, toSqlInteger(runId), messageId);
       }),
   };

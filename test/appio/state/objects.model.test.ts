@@ -62,7 +62,10 @@ const command = fc.oneof(
   fc.record({ kind: fc.constant("release" as const), run, object }),
 );
 
-it("keeps for each run what a plain model keeps, and the bytes that some run has", async () => {
+// Some thousand transactions, of which a busy machine makes a hundred in a second.
+it("keeps for each run what a plain model keeps, and the bytes that some run has", {
+  timeout: 120_000,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(command, { maxLength: 40 }), async (commands) => {
       await using world = await createWorld();

@@ -97,6 +97,11 @@ describe("putting objects", () => {
     const refusal = { code: Code.PermissionDenied, rawMessage: "Run is starting." };
     const { objects } = world.state;
     await expect(objects.put(runId, child1.id, child1.content)).rejects.toMatchObject(refusal);
+    // Told before anything of the bytes.
+    await expect(objects.put(runId, child1.id, child2.content)).rejects.toMatchObject(refusal);
+    const noObject = new TextEncoder().encode("no head");
+    const put = objects.put(runId, objectIdOf(noObject), noObject);
+    await expect(put).rejects.toMatchObject(refusal);
     await expect(objects.get(runId, child1.id)).rejects.toMatchObject(refusal);
     await expect(objects.release(runId, child1.id)).rejects.toMatchObject(refusal);
   });
