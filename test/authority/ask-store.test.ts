@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { askStore } from "../../src/authority/ask-store.ts";
+import { askingTimeMs, askStore, isOutage } from "../../src/authority/ask-store.ts";
 import { SqlError } from "../../src/authority/sql-error.ts";
 import { storeUnavailable } from "../../src/policy/verifier.ts";
 
@@ -27,6 +27,8 @@ it("gives up when the time is over, and asks no more", async () => {
   expect(await askStore(ask, { timeoutMs: 150 })).toEqual(storeUnavailable(gone));
   const triesInTime = tries;
   expect(triesInTime).toBeGreaterThan(1);
+  // The pauses are at least 12, 25, 50 and 100 ms.
+  expect(triesInTime).toBeLessThanOrEqual(5);
   // Longer than any pause between two tries.
   await new Promise((resolve) => setTimeout(resolve, 700));
   expect(tries).toBe(triesInTime);
@@ -51,4 +53,46 @@ it.each([
   const asking = askStore(ask, { timeoutMs: 10_000 });
   await expect(asking).rejects.toBe(thrown);
   expect(tries).toBe(1);
+});
+
+it("says what it was told last, when the store then never answers", async () => {
+  let tries = 0;
+  const ask = async () => {
+    tries += 1;
+    return tries === 1 ? Promise.reject(gone) : new Promise<never>(() => undefined);
+  };
+  expect(await askStore(ask, { timeoutMs: 150 })).toEqual(storeUnavailable(gone));
+});
+
+it("tells an outage as it is told to", async () => {
+  let tries = 0;
+  const ask = async () => {
+    tries += 1;
+    return tries === 1 ? Promise.reject(new Error("restarting")) : "answer";
+  };
+  const isOutage = (error: unknown) => error instanceof Error && error.message === "restarting";
+  expect(await askStore(ask, { timeoutMs: 10_000, isOutage })).toBe("answer");
+  expect(tries).toBe(2);
+});
+
+it("leaves no timer behind", async () => {
+  const timers = () =>
+    process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+  const before = timers();
+  const options = { timeoutMs: 60_000 };
+  for (let i = 0; i < 20; i++) {
+    await askStore(async () => "answer", options);
+    await askStore(() => Promise.reject(new Error("refused")), options).catch(() => undefined);
+  }
+  expect(timers() - before).toBeLessThan(10);
+});
+
+it("is told an outage by a database that is unavailable, and by nothing else", () => {
+  expect(isOutage(gone)).toBe(true);
+  expect(isOutage(new SqlError("no such table", "refused"))).toBe(false);
+  expect(isOutage(Object.assign(new Error("gone"), { reason: "unavailable" }))).toBe(false);
+});
+
+it("has half of the time that the guard waits", () => {
+  expect(askingTimeMs(5_000)).toBe(2_500);
 });

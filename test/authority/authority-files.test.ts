@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { createAuthority, openSqlite } from "../../src/authority/index.ts";
 import type { Token } from "../../src/policy/token.ts";
 import { digestToken } from "../../src/policy/token.ts";
-import { isRefusal } from "../../src/policy/verifier.ts";
+import { isRefusal, storeUnavailable } from "../../src/policy/verifier.ts";
 import { startChild } from "./child.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -120,5 +120,32 @@ describe("a shared file", () => {
     for (const database of databases) {
       await database.close();
     }
+  });
+
+  test("may spare a question for a while, and hides nothing of this process's own doing", async () => {
+    const path = join(temporaryDirectory(), "tokens.db");
+    const databases = [
+      await openSqlite({ path, lock: "shared" }),
+      await openSqlite({ path, lock: "shared" }),
+    ] as const;
+    const one = await createAuthority({ database: databases[0] });
+    const two = await createAuthority({ database: databases[1], staleMs: 600_000 });
+    const [first, second] = [given(await one.issue(1n)), given(await one.issue(2n))];
+    for (const [token, runId] of [
+      [first, 1n],
+      [second, 2n],
+    ] as const) {
+      expect(await two.verify(token)).toEqual({ runId, tokenDigest: digestToken(token) });
+    }
+    await one.revoke(1n);
+    await two.revoke(2n);
+    const known = two.verifier(first);
+    expect(known, "answered at once").not.toBeInstanceOf(Promise);
+    expect(known).toEqual({ runId: 1n, tokenDigest: digestToken(first) });
+    expect(await two.verify(second)).toMatchObject({ reason: "revoked" });
+    for (const database of databases) {
+      await database.close();
+    }
+    expect(await one.verify(second)).toEqual(storeUnavailable(new Error("the database is closed")));
   });
 });

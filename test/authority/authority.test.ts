@@ -106,6 +106,16 @@ describe.each(kinds)("an authority on a database that is %s", (kind) => {
     expect(await authority.verify(token)).toMatchObject({ reason: "expired" });
   });
 
+  test("a clock may count parts of milliseconds", async () => {
+    const { authority, clock } = await openAuthority(kind);
+    clock.ms = 1_000_000.9;
+    const token = given(await authority.issue(1n));
+    clock.ms += 30_000;
+    expect(await authority.verify(token)).toMatchObject({ runId: 1n });
+    clock.ms += 0.1;
+    expect(await authority.verify(token)).toMatchObject({ reason: "expired" });
+  });
+
   test("a heartbeat never revives an expired token", async () => {
     const { authority, clock } = await openAuthority(kind);
     const token = given(await authority.issue(1n));
@@ -187,8 +197,9 @@ describe.each(kinds)("an authority on a database that is %s", (kind) => {
     const { authority, database } = await openAuthority(kind);
     const token = given(await authority.issue(1n));
     await database.close();
-    expect(await authority.verify(token)).toEqual(storeUnavailable(expect.any(Error)));
-    expect(await authority.verifier(token)).toEqual(storeUnavailable(expect.any(Error)));
+    const closed = storeUnavailable(new Error("the database is closed"));
+    expect(await authority.verify(token)).toEqual(closed);
+    expect(await authority.verifier(token)).toEqual(closed);
     await expect(authority.issue(2n)).rejects.toThrow("is closed");
     await expect(authority.extend(digestToken(token))).rejects.toThrow("is closed");
   });
@@ -197,8 +208,9 @@ describe.each(kinds)("an authority on a database that is %s", (kind) => {
     const { authority, clock } = await openAuthority(kind);
     const token = given(await authority.issue(1n));
     clock.ms = ms;
-    await expect(authority.verify(token)).rejects.toThrow("the clock must return milliseconds");
-    await expect(authority.issue(2n)).rejects.toThrow("the clock must return milliseconds");
+    const error = new Error("the clock must return milliseconds since the epoch");
+    await expect(authority.verify(token)).rejects.toThrow(error);
+    await expect(authority.issue(2n)).rejects.toThrow(error);
   });
 
   test("keeps no token and no digest in what can be inspected, nor in its errors", async () => {
@@ -256,6 +268,16 @@ describe("createAuthority", () => {
     const token = given(await authority.issue(1n));
     expect(await verifier(token, call)).toEqual({ runId: 1n, tokenDigest: digestToken(token) });
     expect(await verifier(unknown, call)).toBeUndefined();
+  });
+
+  test("goes by the database's own clock unless it is given one", async () => {
+    const database = await open(kinds[0] ?? "exclusive");
+    const authority = await createAuthority({ database, firstTtlMs: 1 });
+    const token = given(await authority.issue(1n));
+    await expect.poll(() => authority.verify(token)).toMatchObject({ reason: "expired" });
+    const [taken] = await authority.takeExpired();
+    expect(taken?.runId).toBe(1n);
+    expect(Math.abs((taken?.expiredAt ?? 0) - Date.now())).toBeLessThan(60_000);
   });
 
   test("takes other lives than Flower's", async () => {

@@ -55,3 +55,34 @@ test("only so many proofs are kept, the newest", () => {
   expect(tokens.find(many[0]?.digest ?? tokenOf("x").digest)).toBeUndefined();
   expect(tokens.find(many[1]?.digest ?? tokenOf("x").digest)).toBeDefined();
 });
+
+test("a proof that is renewed is the newest", () => {
+  const { tokens } = create();
+  const many = Array.from({ length: 10_001 }, (_, index) => tokenOf(`t${index}`));
+  const [first, second] = many;
+  for (const token of [...many.slice(0, 10_000), tokenOf("t0"), ...many.slice(10_000)]) {
+    tokens.asking()(token);
+  }
+  expect(tokens.find(first?.digest ?? tokenOf("x").digest)).toBeDefined();
+  expect(tokens.find(second?.digest ?? tokenOf("x").digest)).toBeUndefined();
+});
+
+test("an answer that was asked for before anything was forgotten is not kept", () => {
+  const { tokens } = create();
+  const answered = tokens.asking();
+  tokens.forget(tokenOf("another").digest);
+  answered(tokenOf("a"));
+  expect(tokens.find(tokenOf("a").digest)).toBeUndefined();
+  tokens.asking()(tokenOf("a"));
+  expect(tokens.find(tokenOf("a").digest)).toEqual({
+    runId: 1n,
+    digest: tokenOf("a").digest,
+    activeUntilMs: 0,
+  });
+});
+
+test("durations are measured by a clock that does not jump", () => {
+  const tokens = createRecentTokens(60_000);
+  tokens.asking()(tokenOf("a"));
+  expect(tokens.find(tokenOf("a").digest)).toBeDefined();
+});

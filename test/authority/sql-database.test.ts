@@ -128,7 +128,9 @@ describe("transaction", () => {
     const database = await openNotes();
     const tx = await database.transaction(async (tx) => tx);
     await expect(write(tx.query, 1n)).rejects.toThrow("Transaction is already committed");
-    expect(() => tx.afterCommit(() => {})).toThrow("the transaction is over");
+    expect(() => tx.afterCommit(() => {})).toThrow(
+      new Error("the transaction is over: the action came too late"),
+    );
     const connection = await database.query.connection().execute(async (one) => one);
     await expect(write(connection, 1n)).rejects.toThrow("the statement came too late");
     expect(await idsOf(database.query)).toEqual([]);
@@ -137,13 +139,27 @@ describe("transaction", () => {
 
   test("refuses what would wait for its own end", async () => {
     const database = await openNotes();
-    const refusal = "inside a transaction, use its own query";
+    const refusal = new Error(
+      "inside a transaction, use its own query: this would wait for it to end",
+    );
     await database.transaction(async () => {
       await expect(write(database.query, 1n)).rejects.toThrow(refusal);
       await expect(database.transaction(async () => {})).rejects.toThrow(refusal);
       await expect(database.close()).rejects.toThrow(refusal);
     });
     expect(await idsOf(database.query)).toEqual([]);
+    await database.close();
+  });
+});
+
+describe("tables", () => {
+  test("of other types are of the same database and transaction", async () => {
+    const database = await openNotes();
+    expect(database.withTables()).toBe(database);
+    await database.transaction(async (tx) => {
+      expect(tx.database).toBe(database);
+      expect(tx.withTables()).toBe(tx);
+    });
     await database.close();
   });
 });
@@ -196,14 +212,17 @@ describe("afterCommit", () => {
   test("an action that throws neither stops the others nor undoes the commit", async () => {
     const database = await openNotes();
     const seen: string[] = [];
+    const broken = new Error("broken action");
     const committed = database.transaction(async (tx) => {
       await write(tx.query, 1n);
       tx.afterCommit(() => {
-        throw new Error("broken action");
+        throw broken;
       });
       tx.afterCommit(() => seen.push("second"));
     });
-    await expect(committed).rejects.toThrow("the transaction was committed, but");
+    await expect(committed).rejects.toThrow(
+      new AggregateError([broken], "the transaction was committed, but an action after it failed"),
+    );
     expect(seen).toEqual(["second"]);
     expect(await idsOf(database.query)).toEqual([1n]);
     await database.close();

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { openSqlite, SqlError } from "../../src/authority/index.ts";
+import { toSqlError } from "../../src/authority/sqlite-errors.ts";
 
 async function openNotes() {
   const database = await openSqlite<{ note: { id: bigint; text: string } }>({ path: ":memory:" });
@@ -40,5 +41,35 @@ describe("what SQLite refuses", () => {
     });
     expect(JSON.stringify(refused, Object.getOwnPropertyNames(refused))).not.toContain("secret");
     await database.close();
+  });
+
+  const withCode = (errcode: unknown) => Object.assign(new Error("busy"), { errcode });
+
+  test.each([5, 6, 7, 8, 10, 13, 14, 5 | (1 << 8), 10 | (13 << 8)])(
+    "code %i may pass: the database is unavailable",
+    (code) => {
+      const error = toSqlError(withCode(code));
+      expect(error).toBeInstanceOf(SqlError);
+      expect(error).toMatchObject({
+        name: "SqlError",
+        reason: "unavailable",
+        message: "the database is unavailable: busy",
+        sqlState: undefined,
+      });
+    },
+  );
+
+  test.each([1, 4, 9, 11, 12, 15, 19, 19 | (5 << 8)])("code %i is a refusal", (code) => {
+    expect(toSqlError(withCode(code))).toMatchObject({ reason: "refused", message: "busy" });
+  });
+
+  test.each<[unknown]>([
+    [new Error("no code")],
+    [withCode("5")],
+    [{ errcode: 5, message: "no error" }],
+    [undefined],
+    ["5"],
+  ])("%o is none of SQLite's, and stays as it is", (error) => {
+    expect(toSqlError(error)).toBe(error);
   });
 });

@@ -46,24 +46,34 @@ describe("openSqlite", () => {
     expect(await pragma("synchronous")).toBe(1n);
     expect(await pragma("foreign_keys")).toBe(1n);
     expect(await pragma("busy_timeout")).toBe(5_000n);
+    expect(await pragma("cache_size")).toBe(-65_536n);
+    expect(await pragma("locking_mode")).toBe(lock === "exclusive" ? "exclusive" : "normal");
+    expect([database.engine, database.isOpen]).toEqual(["sqlite", true]);
+    expect(database.now).toBe(Date.now);
     expect(database.exclusive).toBe(lock === "exclusive");
     await database.close();
   });
 
   test.each([
     [{ path: "" }, '"path" must be the path of a file, or ":memory:"'],
+    [{ path: 7 }, '"path" must be the path of a file, or ":memory:"'],
     [{ path: ":memory:", lock: "none" }, '"lock" must be "exclusive" or "shared"'],
   ])("refuses %j", async (options, message) => {
     // A caller without types can pass anything.
-    await expect(openSqlite(options as SqliteOptions)).rejects.toThrow(new TypeError(message));
+    await expect(openSqlite(options as unknown as SqliteOptions)).rejects.toThrow(
+      new TypeError(message),
+    );
   });
 
   test("names the file that is no database", async () => {
     const path = join(temporaryDirectory(), "notes.txt");
     writeFileSync(path, "this is no database, but it is long enough to look at ".repeat(40));
-    await expect(openSqlite({ path })).rejects.toThrow(
-      `cannot open the database ${path}: file is not a database`,
-    );
+    for (const lock of ["exclusive", "shared"] as const) {
+      await expect(openSqlite({ path, lock })).rejects.toMatchObject({
+        message: `cannot open the database ${path}: file is not a database`,
+        cause: expect.objectContaining({ errcode: 26 }),
+      });
+    }
   });
 
   test("names the file whose folder does not exist", async () => {
@@ -98,7 +108,9 @@ describe("openSqlite", () => {
 
   test("refuses a file that is open as shared, and one that is open twice here", async () => {
     const path = join(temporaryDirectory(), "state.db");
-    const refusal = `cannot open the database ${path}: another process has it open`;
+    const refusal = new Error(
+      `cannot open the database ${path}: another process has it open (a file belongs to one, unless all open it as shared)`,
+    );
     const shared = await openSqlite({ path, lock: "shared" });
     const sharedToo = await openSqlite({ path, lock: "shared" });
     await expect(openSqlite({ path })).rejects.toThrow(refusal);
@@ -119,6 +131,15 @@ describe("openSqlite", () => {
     const database = await opening;
     expect(await idsOf(database.query)).toEqual([1n]);
     await database.close();
+  });
+
+  test("says which database is closed", async () => {
+    const database = await openNotes();
+    await database.close();
+    await expect(database.query.selectFrom("note").selectAll().execute()).rejects.toThrow(
+      new Error("the database :memory: is closed"),
+    );
+    expect(database.isOpen).toBe(false);
   });
 
   test("keeps anything else from reading or writing an exclusive file", async () => {
