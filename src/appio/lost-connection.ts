@@ -27,8 +27,20 @@ const refusedStream = /\bNGHTTP2_REFUSED_STREAM\b/;
  * does one that the server has answered: early refusals of large requests come
  * with their own codes.
  */
-export const lostConnectionIsUnavailable: Interceptor = (next) => (request) =>
-  callUnlessLost(() => next(request), request.signal);
+export const lostConnectionIsUnavailable: Interceptor = (next) => async (request) => {
+  const response = await callUnlessLost(() => next(request), request.signal);
+  return response.stream
+    ? { ...response, message: untilLost(response.message, request.signal) }
+    : response;
+};
+
+async function* untilLost<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  try {
+    yield* messages;
+  } catch (reason) {
+    throw unavailableIfLost(reason, signal);
+  }
+}
 
 /**
  * Makes a call, and fails with Unavailable when its connection is lost: for calls
@@ -44,12 +56,16 @@ export async function callUnlessLost<T>(
   try {
     return await call();
   } catch (reason) {
-    if (signal?.aborted !== true && isLostConnection(reason)) {
-      const text = `The connection was lost: ${ConnectError.from(reason).rawMessage}`;
-      throw new ConnectError(text, Code.Unavailable, undefined, undefined, reason);
-    }
-    throw reason;
+    throw unavailableIfLost(reason, signal);
   }
+}
+
+function unavailableIfLost(reason: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true || !isLostConnection(reason)) {
+    return reason;
+  }
+  const text = `The connection was lost: ${ConnectError.from(reason).rawMessage}`;
+  return new ConnectError(text, Code.Unavailable, undefined, undefined, reason);
 }
 
 function isLostConnection(reason: unknown): boolean {

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Control } from "../../gen/countersign/control/v1/control_pb.ts";
 import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { generatePrivateKey } from "../../src/appio/credentials/private-key.ts";
 import { type GrpcConnection, openGrpc } from "../../src/appio/grpc-connection.ts";
@@ -74,6 +75,24 @@ describe("a call", () => {
   it("fails as Unavailable when the server has not looked at it", async () => {
     const refuse = (stream: ServerHttp2Stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM);
     expect(await failureOf(refuse)).toBe("Unavailable");
+  });
+
+  it("fails as Unavailable when the answer is a stream that was cut off between messages", async () => {
+    server.on("stream", (stream) => {
+      stream.on("error", () => {});
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      stream.write(Buffer.from([0, 0, 0, 0, 0]));
+    });
+    const logs = createClient(Control, connection.transport).streamLogs({ follow: true });
+    const received: string[] = [];
+    const reading = (async () => {
+      for await (const { logOutput } of logs) {
+        received.push(logOutput);
+        socket?.destroy();
+      }
+    })();
+    await expect(reading).rejects.toMatchObject({ code: Code.Unavailable });
+    expect(received).toEqual([""]);
   });
 
   it("fails as the server says it does", async () => {
