@@ -14,7 +14,13 @@ import {
 import { decodeJsonBody, expectChild, expectObject, expectSameIds } from "./expect-object.ts";
 import { writeJsonIntegers, writeJsonObject, writeJsonString } from "./json.ts";
 import { isWellFormed } from "./keyed-record.ts";
-import { assertLittleEndian, decodeNpyElements, decodeNpyHeader, encodeNpyHeader } from "./npy.ts";
+import {
+  assertLittleEndian,
+  decodeNpyElements,
+  decodeNpyHeader,
+  encodeNpyHeader,
+  NpyError,
+} from "./npy.ts";
 import { assertWellFormed } from "./record-value.ts";
 
 /** The `stype` of data in .npy format: what NumPy arrays become. */
@@ -126,7 +132,7 @@ export class NdArray implements ContentObject {
     }
     const header = decodeNpyHeader(this.pieces);
     if (header.dtype !== this.dtype || String(header.shape) !== String(this.shape)) {
-      throw new TypeError(
+      throw new NpyError(
         `the array is ${this.dtype} of shape [${this.shape.join(", ")}], but its data ` +
           `${header.dtype} of shape [${header.shape.join(", ")}]`,
       );

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { deflate } from "../../../src/appio/objects/deflate.ts";
 import { NdArray } from "../../../src/appio/objects/nd-array.ts";
+import { NpyError } from "../../../src/appio/objects/npy.ts";
 
 test("an array has the type of its typed array and one dimension by default", () => {
   const array = NdArray.from(new Float64Array([1, 2, 3]));
@@ -77,6 +78,8 @@ test("data of another dtype or shape than the array's is refused", () => {
   expect(() => flat.toTypedArray()).toThrow(
     "the array is float32 of shape [4], but its data float32 of shape [2, 2]",
   );
+  // The same as for data that is malformed: whoever skips what a node sent wrong needs one catch.
+  expect(() => flat.toTypedArray()).toThrow(NpyError);
   const wide = new NdArray({ dtype: "float64", shape: [2, 2], data });
   expect(() => wide.toTypedArray()).toThrow(
     "the array is float64 of shape [2, 2], but its data float32",
