@@ -17,6 +17,7 @@ import { meterBody } from "./metered-body.ts";
 import type { HeadReader } from "./request-head.ts";
 import { isServable, shapeOf } from "./request-shape.ts";
 import type { UnaryPath } from "./unary-path.ts";
+import { UnreadBodies } from "./unread-bodies.ts";
 
 /** What a dispatcher needs. */
 export interface DispatchOptions {
@@ -52,6 +53,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   let isDraining = false;
   const openCalls = new Set<Call>();
   const uncounted = new Set<Call>();
+  const unreadBodies = new UnreadBodies(limits.maxUnreadBytes, openCalls, shed);
 
   /** Answers what is well-formed; returns what is to be waited for, if anything is. */
   function dispatch(exchange: Exchange): Promise<void> | undefined {
@@ -69,6 +71,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     }
     const call: Call = { exchange, head, shape, answerHeaders: verdict.headers };
     openCalls.add(call);
+    unreadBodies.watch();
     exchange.onClose(() => {
       openCalls.delete(call);
       uncounted.delete(call);
@@ -160,6 +163,19 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     return callThroughConnect(options.decoys(call.shape), call, { body, decoyError: error });
   }
 
+  /** Ends a call that is open: with Unavailable, if it has no answer yet. */
+  function shed(call: Call): void {
+    if (call.exchange.hasAnswer) {
+      call.exchange.breakOff();
+    } else {
+      abandon(call);
+    }
+  }
+
+  function abandon(call: Call): void {
+    refuse(call, unavailable()).catch(() => failed(call.exchange));
+  }
+
   async function admission(
     { exchange }: Call,
     method: DescMethod,
@@ -192,7 +208,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     },
     abandon: () => {
       for (const call of openCalls) {
-        refuse(call, unavailable()).catch(() => failed(call.exchange));
+        abandon(call);
       }
     },
   };

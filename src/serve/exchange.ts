@@ -41,6 +41,12 @@ export interface Exchange {
    * {@link Exchange.body}. May be called once, and not together with it.
    */
   receive(receiver: BodyReceiver): void;
+  /** The pieces of the body that have arrived and nobody has read. */
+  unread(): readonly Uint8Array[];
+  /** Breaks the answer off, whether it was begun or not, and lets go of the body. */
+  breakOff(): void;
+  /** Whether an answer was given, or begun. */
+  readonly hasAnswer: boolean;
   /** Stops the body, or lets it go on. */
   holdBody(isHeld: boolean): void;
   /** Sends a whole answer at once. Never throws. What remains of the request's body is then not read. */

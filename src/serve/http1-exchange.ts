@@ -5,7 +5,7 @@ import { callerGone, sendAnswer } from "./answer-body.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList, lowerCaseNames } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { drainBody, readBody } from "./request-body.ts";
+import { drainBody, readBody, unreadPieces } from "./request-body.ts";
 
 /** What is left of an upload is read up to this many bytes, to keep the connection. */
 const maxDiscardedBytes = 64 * 1024;
@@ -100,6 +100,19 @@ export class Http1Exchange implements Exchange {
         receiver.onEnd();
       }
     });
+  }
+
+  unread(): readonly Uint8Array[] {
+    return unreadPieces(this.#request);
+  }
+
+  breakOff(): void {
+    this.#hasAnswer = true;
+    this.#response.destroy();
+  }
+
+  get hasAnswer(): boolean {
+    return this.#hasAnswer;
   }
 
   holdBody(isHeld: boolean): void {

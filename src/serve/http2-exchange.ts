@@ -4,7 +4,7 @@ import { callerGone, sendAnswer } from "./answer-body.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { drainBody, readBody } from "./request-body.ts";
+import { drainBody, readBody, unreadPieces } from "./request-body.ts";
 
 const withTrailers = { waitForTrailers: true };
 const withoutTrailers = {};
@@ -111,6 +111,20 @@ export class Http2Exchange implements Exchange {
         receiver.onEnd();
       }
     });
+  }
+
+  unread(): readonly Uint8Array[] {
+    return unreadPieces(this.#stream);
+  }
+
+  breakOff(): void {
+    this.#hasAnswer = true;
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    drainBody(this.#stream);
+  }
+
+  get hasAnswer(): boolean {
+    return this.#hasAnswer;
   }
 
   holdBody(isHeld: boolean): void {

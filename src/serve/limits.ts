@@ -57,9 +57,16 @@ export interface ServeLimits {
   readonly oversizeCode?: Code;
   /**
    * Bytes of request bodies that all calls together may hold in memory. Beyond
-   * it, bodies wait in the network until others are done with. Default 1 GiB.
+   * it, bodies wait in the network until others are done with. Default 768 MiB.
    */
   readonly maxBodyBytes?: number;
+  /**
+   * Memory that request bodies of all calls together may take, in bytes, which
+   * have arrived but are not read: while a verifier decides, while they wait for
+   * `maxBodyBytes`, or because a handler does not read. Beyond it the calls of those
+   * connections that hold most are ended with Unavailable. Default 256 MiB.
+   */
+  readonly maxUnreadBytes?: number;
   /**
    * HTTP/2 flow-control window of a call, in bytes: what a refused upload can
    * send at most, and what an unread body can hold of memory. Between 65,535
@@ -85,6 +92,7 @@ export interface ResolvedLimits {
   readonly streamWindowBytes: number;
   readonly oversizeCode: Code;
   readonly maxBodyBytes: number;
+  readonly maxUnreadBytes: number;
   /** RPCs that are not refused for load. */
   readonly exemptFromShedding: ReadonlySet<DescMethod>;
 }
@@ -154,7 +162,14 @@ export function resolveLimits(
     maxBodyBytes: integer(
       "maxBodyBytes",
       limits.maxBodyBytes,
-      1024 * mebibyte,
+      768 * mebibyte,
+      mebibyte,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    maxUnreadBytes: integer(
+      "maxUnreadBytes",
+      limits.maxUnreadBytes,
+      256 * mebibyte,
       mebibyte,
       Number.MAX_SAFE_INTEGER,
     ),

@@ -38,6 +38,19 @@ export function drainBody(readable: Readable): void {
   readable.resume();
 }
 
+const nothing: readonly Uint8Array[] = Object.freeze([]);
+
+/** Returns the pieces of a body that have arrived and nobody has read. */
+export function unreadPieces(readable: Readable): readonly Uint8Array[] {
+  if (readable.readableLength === 0) {
+    return nothing;
+  }
+  // Not in Node's documentation: the array in which it keeps them. Entries that
+  // have been read may still be there, as null.
+  const pieces: unknown = Reflect.get(readable, "readableBuffer");
+  return Array.isArray(pieces) ? pieces.filter((piece) => piece instanceof Uint8Array) : nothing;
+}
+
 class BodyClock {
   readonly #limit: BodyLimit;
   readonly #startedAt = performance.now();

@@ -1,0 +1,156 @@
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { service, unimplemented } from "countersign";
+import { type ServeLimits, serve } from "countersign/serve";
+import { describe, expect, it } from "vitest";
+import { ConverseRequestSchema } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { ack, frame, frameType, hello, requestHeaders } from "./http2-frames.ts";
+import { header, mailboxPolicy, serveMailbox, token } from "./mailbox-server.ts";
+import { http2Request, openHttp2, openSocket } from "./raw-http.ts";
+
+const mebibyte = 1024 * 1024;
+const sendLetter = "/countersign.example.v1.Mailbox/SendLetter";
+const emptyMessage = Buffer.alloc(5);
+
+const grpcHeaders = (path: string) => ({
+  ":method": "POST",
+  ":path": path,
+  "content-type": "application/grpc",
+  ...header,
+});
+
+/** Serves one RPC, SendLetter, whose verifier answers when it is let go. */
+async function serveUndecided(options: {
+  readonly leanPath: boolean;
+  readonly limits: ServeLimits;
+}) {
+  let release = () => {};
+  const verifying = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const began: string[] = [];
+  const server = await serve({
+    ...options,
+    port: 0,
+    readMaxBytes: 16 * mebibyte,
+    services: [
+      service(mailboxPolicy, {
+        getBulletin: unimplemented,
+        openSession: unimplemented,
+        countLetters: unimplemented,
+        sendLetter: () => {
+          began.push("sendLetter");
+          return {};
+        },
+        watchLetters: unimplemented,
+        importLetters: unimplemented,
+        converse: unimplemented,
+      }),
+    ],
+    verifiers: { session: () => verifying.then(() => ({ mailboxId: 7n })) },
+  });
+  return {
+    url: server.url,
+    port: server.port,
+    began,
+    release,
+    [Symbol.asyncDispose]: () => server.close({ graceMs: 1 }),
+  };
+}
+
+/**
+ * Opens a call and sends as much of its body as the window lets through. Not
+ * much more: Node's client resets calls while more than 10 MiB wait to be sent.
+ */
+function upload(session: ClientHttp2Session, path: string): ClientHttp2Stream {
+  const stream = session.request(grpcHeaders(path));
+  stream.on("error", () => {});
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(3 * mebibyte, 1);
+  stream.write(Buffer.concat([prefix, Buffer.alloc(mebibyte + 1)]));
+  return stream;
+}
+
+/** The gRPC status that ends a call. */
+function statusOf(stream: ClientHttp2Stream): Promise<unknown> {
+  stream.resume();
+  return new Promise((resolve) => {
+    let status: unknown;
+    const onHeaders = (headers: Record<string, unknown>) => {
+      status ??= headers["grpc-status"];
+    };
+    stream.on("response", onHeaders);
+    stream.on("trailers", onHeaders);
+    stream.on("close", () => resolve(status === undefined ? undefined : Number(status)));
+  });
+}
+
+describe.each([
+  ["lean path", true],
+  ["connect's handlers", false],
+])("%s: bodies that nobody reads", (_, leanPath) => {
+  it("are let go of beyond the bound, where most of them is held", async () => {
+    await using mailbox = await serveUndecided({
+      leanPath,
+      // One window takes a little more.
+      limits: { maxUnreadBytes: mebibyte },
+    });
+    const [modest, greedy] = [openHttp2(mailbox.url), openHttp2(mailbox.url)];
+    const one = http2Request(modest, grpcHeaders(sendLetter), emptyMessage);
+    const many = Array.from({ length: 5 }, () => statusOf(upload(greedy, sendLetter)));
+    expect(await Promise.all(many)).toEqual(many.map(() => Code.Unavailable));
+    mailbox.release();
+    expect((await one).trailers).toEqual(["grpc-status", "0"]);
+    expect(mailbox.began).toEqual(["sendLetter"]);
+    modest.destroy();
+    greedy.destroy();
+  });
+
+  it("count as the memory that they take, in however small pieces they come", async () => {
+    await using mailbox = await serveUndecided({ leanPath, limits: { maxUnreadBytes: mebibyte } });
+    const socket = await openSocket(mailbox.port);
+    const frames = new FrameReader(socket);
+    socket.write(hello);
+    await frames.next(({ type, flags }) => type === frameType.settings && flags === 0);
+    socket.write(frame(frameType.settings, ack, 0));
+    socket.write(
+      requestHeaders(1, sendLetter, "application/grpc", undefined, [["mailbox-session", token]]),
+    );
+    // 60 of the stream's 1,024 KiB.
+    const piece = frame(frameType.data, 0, 1, Buffer.alloc(1));
+    socket.write(Buffer.concat(Array.from({ length: 60_000 }, () => piece)));
+    const answer = await frames.next(({ type }) => type === frameType.headers);
+    expect(answer?.streamId).toBe(1);
+    expect(mailbox.began).toEqual([]);
+    mailbox.release();
+    socket.destroy();
+  });
+});
+
+it("breaks an answer off that was begun, to let go of the body", async () => {
+  await using mailbox = await serveMailbox({
+    readMaxBytes: 16 * mebibyte,
+    limits: { maxUnreadBytes: mebibyte },
+  });
+  const session = openHttp2(mailbox.server.url);
+  const letter = create(ConverseRequestSchema, { letter: { text: "x".repeat(60_000) } });
+  const message = toBinary(ConverseRequestSchema, letter);
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  // Each holds a little less than one window, and the bound is one.
+  const resets = [1, 2].map(async () => {
+    const stream = session.request(grpcHeaders("/countersign.example.v1.Mailbox/Converse"));
+    stream.on("error", () => {});
+    // The answers are not read, so the handler waits to send more, and reads no more.
+    for (let i = 0; i < 30; i++) {
+      stream.write(Buffer.concat([prefix, message]));
+    }
+    await new Promise((resolve) => stream.on("close", resolve));
+    return stream.rstCode;
+  });
+  expect(await Promise.all(resets)).toEqual([2, 2]);
+  expect(mailbox.log.began).toEqual(["converse", "converse"]);
+  session.destroy();
+});
