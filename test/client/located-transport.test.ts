@@ -56,9 +56,11 @@ describe("transportTo", () => {
     "http://user:hunter2@superlink.example",
     "http://localhost@superlink.example",
   ])("keeps a secret from %s in plaintext", (baseUrl) => {
-    expect(() => authenticate(to(baseUrl))).toThrow(TypeError);
     expect(() => authenticate(to(baseUrl))).toThrow(
-      `"transport" sends in plaintext to ${new URL(baseUrl).origin}, which is not a loopback address`,
+      new TypeError(
+        `"transport" sends in plaintext to ${new URL(baseUrl).origin}, which is not a loopback address: ` +
+          'use https:, or pass "allowPlaintext: true" to transportTo(...) to send secrets anyway',
+      ),
     );
     expect(() => authenticate(to(baseUrl))).not.toThrow("hunter2");
   });

@@ -1,7 +1,7 @@
-import { type Client, createRouterTransport } from "@connectrpc/connect";
+import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
 import { createOpenClient } from "countersign";
 import { expect, test } from "vitest";
-import type { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { eitherPolicy, recordingMailbox, sessionPolicy } from "./mailbox.ts";
 
 test("has the open RPCs of the policy, and no other", () => {
@@ -20,6 +20,9 @@ test("calls open RPCs over any transport", async () => {
   const response = await client.getBulletin({}, { headers: { "x-note": "kept" } });
   expect(response.text).toBe("welcome");
   expect(seen[0]?.header.get("x-note")).toBe("kept");
+  const plain = createClient(Mailbox, createRouterTransport(routes));
+  await plain.getBulletin({}, { headers: { "x-note": "kept" } });
+  expect([...(seen[0]?.header ?? [])]).toEqual([...(seen[1]?.header ?? [])]);
 });
 
 test("sends no header of a credential, even if the call options set it", async () => {
