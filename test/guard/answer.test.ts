@@ -80,6 +80,12 @@ describe("a cause is reported", () => {
     expect(describeCause(withoutStack("1 is too late"), signed)).toBe("RangeError: 1 is too late");
   });
 
+  it("only if it shows none of several secrets", () => {
+    const signed = { "node-time": "12:00", "node-name": "seven" };
+    expect(describeCause(withoutStack("no node seven"), signed)).toBeUndefined();
+    expect(describeCause(withoutStack("no node"), signed)).toBe("RangeError: no node");
+  });
+
   it("not at all if reading it throws", () => {
     const hostile = Object.defineProperty(new Error("no"), "stack", {
       get() {

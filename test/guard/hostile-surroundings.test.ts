@@ -350,6 +350,44 @@ it("a server-streaming handler does not run when its token was revoked while the
   expect([asked, handled]).toEqual([2, []]);
 });
 
+it("a stream of requests is verified again by the clock of streams, not by each message", async () => {
+  let clock = 0;
+  const asked: boolean[] = [];
+  const { mailbox } = mailboxService();
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: {
+      session: (_token, { isRecheck }) => {
+        asked.push(isRecheck);
+        return { mailboxId: 7n };
+      },
+    },
+    now: () => (clock += 1_001),
+  });
+  const client = inThisProcess(guard);
+  const letters = async function* () {
+    yield* [{ mailboxId: 7n }, { mailboxId: 7n }];
+  };
+  expect((await client.importLetters(letters())).count).toBe(2);
+  expect(asked).toEqual([false]);
+});
+
+it("an open RPC whose body took long has nothing to verify again", async () => {
+  let clock = 0;
+  const { mailbox } = mailboxService();
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: {
+      session: () => {
+        throw new Error("not asked");
+      },
+    },
+    now: () => (clock += 1_001),
+  });
+  expect((await inThisProcess(guard).getBulletin({})).text).toBe("welcome");
+  expect(guard.counters()[0]).toMatchObject({ method: "GetBulletin", allowed: 1, refused: 0 });
+});
+
 it("a clock that tells no time verifies every call again", async () => {
   let asked = 0;
   const { mailbox } = mailboxService();
@@ -452,8 +490,44 @@ it("a protected GET is not stored, whatever its handler says", async () => {
   try {
     const path =
       "/countersign.example.v1.Mailbox/CountLetters?connect=v1&encoding=json&message=%7B%7D";
-    const answer = await fetch(server.url + path, { headers: { "mailbox-session": "right" } });
+    const headers = { "mailbox-session": "right" };
+    const answer = await fetch(server.url + path, { headers });
     expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "no-store"]);
+    // What is no GET is not stored anyway.
+    const posted = await fetch(`${server.url}/countersign.example.v1.Mailbox/CountLetters`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(posted.headers.get("cache-control")).toBe("public, max-age=60");
+  } finally {
+    await server.close();
+  }
+});
+
+it("an open GET may be stored", async () => {
+  const { mailbox } = mailboxService();
+  const guard = createGuard({ services: [mailbox], verifiers: { session: verifySession } });
+  const server = await listen("1.1", connectNodeAdapter({ routes: guard.routes }));
+  try {
+    const path =
+      "/countersign.example.v1.Mailbox/GetBulletin?connect=v1&encoding=json&message=%7B%7D";
+    const answer = await fetch(server.url + path);
+    expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, null]);
+  } finally {
+    await server.close();
+  }
+});
+
+it("a refused GET is not stored, by servers that are not ours either", async () => {
+  const { mailbox } = mailboxService();
+  const guard = createGuard({ services: [mailbox], verifiers: { session: verifySession } });
+  const server = await listen("1.1", connectNodeAdapter({ routes: guard.routes }));
+  try {
+    const path =
+      "/countersign.example.v1.Mailbox/CountLetters?connect=v1&encoding=json&message=%7B%7D";
+    const answer = await fetch(server.url + path);
+    expect([answer.status, answer.headers.get("cache-control")]).toEqual([401, "no-store"]);
   } finally {
     await server.close();
   }

@@ -207,6 +207,25 @@ describe("a call that is refused whatever it presents", () => {
     ]);
   });
 
+  it("is Unavailable at once where a store says so at once, and is counted apart", async () => {
+    let answer: unknown = storeUnavailable();
+    const { guard, asked } = eitherGuard({ session: () => answer, signature: () => answer });
+    const headers = rawHeadersSource([session, ...signature]);
+    const call = new AbortController();
+    expect(await guard.refuseUnknown("/x", headers, call)).toMatchObject(unavailable);
+    expect(asked).toHaveLength(1);
+    answer = undefined;
+    expect(await guard.refuseUnknown("/x", headers, call)).toMatchObject(refused);
+    expect(asked).toHaveLength(3);
+    expect(guard.counters().at(-1)).toEqual({
+      service: "",
+      method: "",
+      allowed: 0,
+      refused: 1,
+      unavailable: 1,
+    });
+  });
+
   it("is asked about once per credential", async () => {
     const { ask, asked } = eitherGuard({
       session: () => refusal("unknown"),
