@@ -16,7 +16,12 @@ import { addressInstruction } from "./address-instruction.ts";
 import { createObjectChannel, type ObjectChannel } from "./object-channel.ts";
 import { pullReplies } from "./pull-replies.ts";
 import { createRetry, type Retry } from "./retry.ts";
-import type { GridCallOptions, SendAndReceiveOptions, ServerAppGrid } from "./server-app-grid.ts";
+import {
+  type GridCallOptions,
+  type SendAndReceiveOptions,
+  type ServerAppGrid,
+  timeoutOf,
+} from "./server-app-grid.ts";
 import { type Sleep, sleep as sleepByTimer } from "./sleep.ts";
 import { sleepUntil } from "./sleep-until.ts";
 import type { PullObjectsOptions } from "./transfer.ts";
@@ -171,10 +176,7 @@ export class Grid implements ServerAppGrid {
     options: SendAndReceiveOptions = {},
   ): Promise<Message[]> {
     const { pollIntervalMs = 3_000, sleep = sleepByTimer, now = defaultClock } = this.#options;
-    const { timeoutMs = Number.POSITIVE_INFINITY } = options;
-    if (!(timeoutMs >= 0)) {
-      throw new TypeError(`"timeoutMs" must be a number of at least 0, not ${timeoutMs}`);
-    }
+    const timeoutMs = timeoutOf(options);
     const signal = this.#signal(options);
     const over = new AbortController();
     const done = new AbortController();

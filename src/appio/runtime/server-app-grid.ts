@@ -14,6 +14,19 @@ export interface SendAndReceiveOptions extends GridCallOptions {
 }
 
 /**
+ * Returns the time that {@link SendAndReceiveOptions} give, in milliseconds.
+ *
+ * @throws TypeError if it is no number of at least 0.
+ */
+export function timeoutOf({ timeoutMs = Number.POSITIVE_INFINITY }: SendAndReceiveOptions): number {
+  // Written so that NaN is refused as well.
+  if (!(timeoutMs >= 0)) {
+    throw new TypeError(`"timeoutMs" must be a number of at least 0, not ${timeoutMs}`);
+  }
+  return timeoutMs;
+}
+
+/**
  * A ServerApp's way to the nodes of its run, wherever they are: behind a
  * SuperLink (`Grid`), or in the same process (a simulation).
  */
@@ -46,6 +59,8 @@ export interface ServerAppGrid {
   /**
    * Sends instructions and waits for the replies: until all have come, or the
    * time is over. Then it returns what has come.
+   *
+   * @throws TypeError if `timeoutMs` is no number of at least 0; nothing is sent then.
    */
   sendAndReceive(messages: Iterable<Message>, options?: SendAndReceiveOptions): Promise<Message[]>;
 }

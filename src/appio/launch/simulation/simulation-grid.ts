@@ -10,10 +10,11 @@ import { Message } from "../../objects/message.ts";
 import type { CreateSha256 } from "../../objects/object-id.ts";
 import { RecordDict } from "../../objects/record-dict.ts";
 import { addressInstruction } from "../../runtime/address-instruction.ts";
-import type {
-  GridCallOptions,
-  SendAndReceiveOptions,
-  ServerAppGrid,
+import {
+  type GridCallOptions,
+  type SendAndReceiveOptions,
+  type ServerAppGrid,
+  timeoutOf,
 } from "../../runtime/server-app-grid.ts";
 import type { Sleep } from "../../runtime/sleep.ts";
 import { sleepUntil } from "../../runtime/sleep-until.ts";
@@ -131,7 +132,7 @@ export class SimulationGrid implements ServerAppGrid {
     messages: Iterable<Message>,
     options: SendAndReceiveOptions = {},
   ): Promise<Message[]> {
-    const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+    const timeoutMs = timeoutOf(options);
     const { now, sleep } = this.#options;
     const signal = this.#signal(options);
     const ids = await this.pushMessages(messages, options);

@@ -276,6 +276,16 @@ test("sendAndReceive returns what has come when the time is over; the rest can b
   ]);
 });
 
+test.each([Number.NaN, -1])("a timeout of %d ms is refused", async (timeoutMs) => {
+  const { grid, nodeIds } = createWorld();
+  const message = to(nodeIds[0]);
+  await expect(grid.sendAndReceive([message], { timeoutMs })).rejects.toThrow(
+    `"timeoutMs" must be a number of at least 0, not ${timeoutMs}`,
+  );
+  const [id = ""] = await grid.pushMessages([message]);
+  expect(await grid.pullMessages([id]), "the first time").toEqual([]);
+});
+
 test("without time, sendAndReceive sends all the same", async () => {
   const { grid, nodeIds, nextWork } = createWorld();
   expect(await grid.sendAndReceive([to(nodeIds[0])], { timeoutMs: 0 })).toEqual([]);
