@@ -5,6 +5,7 @@ import { afterEach, expect } from "vitest";
 import { type Scalar, ScalarSchema } from "../../../gen/flwr/proto/transport_pb.ts";
 import { createSuperNodeVerifiers } from "../../../src/appio/credentials/super-node-verifier.ts";
 import { clientAppIoPolicy } from "../../../src/appio/policy.ts";
+import type { LinkState } from "../../../src/appio/state/link-state.ts";
 import { fleetService } from "../../../src/appio/superlink/fleet.ts";
 import { type SuperNodeOptions, startSuperNode } from "../../../src/appio/supernode/supernode.ts";
 import { createAuthenticatedClient } from "../../../src/client/authenticated-client.ts";
@@ -32,8 +33,12 @@ afterEach(async () => {
 export const eventually = <T>(read: () => T) =>
   expect.poll(read, { timeout: 20_000, interval: 10 });
 
-/** The Fleet side of a SuperLink on a state that the test reaches into, as a ServerApp would. */
-export async function superLink() {
+/**
+ * The Fleet side of a SuperLink on a state that the test reaches into, as a ServerApp would.
+ *
+ * @param watched what the SuperLink uses in place of the state, for tests that watch it at work
+ */
+export async function superLink(watched = (state: LinkState) => state) {
   // Of today: ClientApps date their replies by the host's clock, and one that is
   // older than its instruction's day is none.
   const world = await createWorld(undefined, createClock(Date.now()));
@@ -41,7 +46,7 @@ export async function superLink() {
   const { nodes } = world.state;
   const findNode = (publicKey: Uint8Array) => nodes.idOf(publicKey);
   const server = await serve({
-    services: [fleetService(world.state)],
+    services: [fleetService(watched(world.state))],
     verifiers: createSuperNodeVerifiers({ findNode, now: world.clock.now }),
     port: 0,
   });

@@ -14,6 +14,7 @@ import { ClientApp } from "../../../src/appio/runtime/client-app.ts";
 import { configFromScalars } from "../../../src/appio/runtime/config-values.ts";
 import { runClientApp } from "../../../src/appio/runtime/run-client-app.ts";
 import { digestToken } from "../../../src/policy/token.ts";
+import { type Front, startFront } from "../../postgres/replicas/front.ts";
 import { flowerArchive, flowerManifest } from "../launch/flower-archive.ts";
 import { appOf, atTestEnd, eventually, grpcTo, nodeOf, runOf, superLink } from "./linked-node.ts";
 
@@ -461,25 +462,32 @@ describe("a SuperNode", () => {
     });
   });
 
-  it("joins where the answers to its first calls are lost", async () => {
-    const link = await superLink();
-    const lost = new Set(["RegisterNode", "ActivateNode"]);
-    const tries: string[] = [];
-    const lose: Interceptor = (next) => async (request) => {
-      const response = await next(request);
-      tries.push(request.method.name);
-      if (lost.delete(request.method.name)) {
-        // As connect-node reports a connection that broke before the answer was there.
-        const cause = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
-        throw new ConnectError("aborted", Code.Aborted, undefined, undefined, cause);
+  it("joins where the answers to its first calls are lost with their connections", async () => {
+    const handled: string[] = [];
+    let front: Front | undefined;
+    /** Ends the connection between the change and its answer, once for each call. */
+    const lose = <T>(call: string, answer: T): T => {
+      if (!handled.includes(call)) {
+        front?.cut();
       }
-      return response;
+      handled.push(call);
+      return answer;
     };
-    const node = await nodeOf(link, { retry: { sleep: async () => {} } }, lose);
-    const joining = ["RegisterNode", "RegisterNode", "ActivateNode", "ActivateNode"];
-    expect(tries.slice(0, 4)).toEqual(joining);
+    const link = await superLink(({ nodes, ...state }) => ({
+      ...state,
+      nodes: {
+        ...nodes,
+        register: async (key) => lose("register", await nodes.register(key)),
+        activate: async (key, seconds) => lose("activate", await nodes.activate(key, seconds)),
+      },
+    }));
+    front = await startFront([link.server.url]);
+    atTestEnd(front.close);
+    const node = await nodeOf(link, { fleet: front.url, retry: { random: () => 0.005 } });
+    expect(handled).toEqual(["register", "register", "activate", "activate"]);
     expect(await link.state.nodes.listOnline()).toEqual([node.nodeId]);
     await node.close();
+    expect(await link.state.nodes.listOnline()).toEqual([]);
     expect(node.log).toEqual([]);
   });
 

@@ -18,6 +18,8 @@ export interface Front {
   readonly targets: readonly Target[];
   /** Puts another server in the place of one that is gone. */
   replace(index: number, url: string): void;
+  /** Ends all connections; what was under way in them is lost. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -60,6 +62,11 @@ export async function startFront(urls: readonly string[]): Promise<Front> {
       }
     });
   });
+  const cut = () => {
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+  };
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -69,11 +76,10 @@ export async function startFront(urls: readonly string[]): Promise<Front> {
     replace(index, url) {
       targets[index] = targetOf(url);
     },
+    cut,
     async close() {
       server.close();
-      for (const socket of sockets) {
-        socket.destroy();
-      }
+      cut();
     },
   };
 }
