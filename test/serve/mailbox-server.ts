@@ -41,6 +41,8 @@ export interface MailboxLog {
   readonly watches: AbortSignal[];
   /** Lets the calls of sendLetter and importLetters go on, if the server was told to hold them. */
   release(): void;
+  /** Forgets what happened so far: the signals of old calls hold much of those calls. */
+  forget(): void;
 }
 
 export interface MailboxServer extends AsyncDisposable {
@@ -121,7 +123,15 @@ export async function serveMailbox(
   });
   return {
     server,
-    log: { began, watches, release },
+    log: {
+      began,
+      watches,
+      release,
+      forget: () => {
+        began.length = 0;
+        watches.length = 0;
+      },
+    },
     [Symbol.asyncDispose]: () => server.close({ graceMs: 1 }),
   };
 }
