@@ -21,11 +21,17 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("forget" as const), run: fc.nat(1) }),
 );
 
-it("answers every instruction exactly once and keeps nothing of it, whatever ClientApps do and the node forgets", async () => {
+/** Thousands of transactions: seconds, and many of them on a machine that has other work. */
+const timeoutMs = 120_000;
+
+it("answers every instruction exactly once and keeps nothing of it, whatever ClientApps do and the node forgets", {
+  timeout: timeoutMs,
+}, async () => {
+  await using untouched = await testNode();
+  const empty = await untouched.counts();
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
       await using node = await testNode();
-      const empty = await node.counts();
       const delivered: Asked[] = [];
       const objectIds = new Map<string, bigint>();
       const callers: NodeCaller[] = [];
