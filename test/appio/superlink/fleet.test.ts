@@ -6,7 +6,6 @@ import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MessageSchema } from "../../../gen/flwr/proto/message_pb.ts";
 import { contentsOf } from "../../../src/appio/objects/deflate.ts";
-import { objectTree } from "../../../src/appio/objects/object-tree.ts";
 import { newKey, pemOf } from "../credentials/keys.ts";
 import { createDrafts, type Draft, type DraftOptions } from "../state/drafts.ts";
 import { createSuperLinkWorld, failureOf } from "./world.ts";
@@ -380,34 +379,5 @@ describe("a reply whose object names another sender than its announcement", () =
       code: Code.PermissionDenied,
       text: "The message names another sender.",
     });
-  });
-
-  it("is not taken either when its bytes and its announcement come at once", async () => {
-    const { runId } = await world.runningRun();
-    const { nodeId, fleet } = await world.onlineNode();
-    const { nodeId: victim } = await world.onlineNode();
-    const [first, second] = [await sent(world, runId, nodeId), await sent(world, runId, nodeId)];
-    await fleet.pullMessages({});
-    await fleet.pullMessages({});
-    const asked = clone(MessageSchema, second.message);
-    Object.assign(asked.metadata ?? {}, { dstNodeId: victim });
-    const forged = drafts.reply({ ...second, message: asked });
-    const message = clone(MessageSchema, forged.message);
-    Object.assign(message.metadata ?? {}, { srcNodeId: nodeId });
-    // As the child of another reply the object is announced before it is a reply itself.
-    const carrier = drafts.reply(first);
-    const children = [...carrier.tree.children, objectTree(forged.id)];
-    await fleet.pushMessages({
-      messagesList: [carrier.message],
-      messageObjectTrees: [{ ...carrier.tree, children }],
-    });
-    const objectContent = new Map(contentsOf(forged.object)).get(forged.id) ?? new Uint8Array();
-    const both = await Promise.allSettled([
-      fleet.pushObject({ runId, objectId: forged.id, objectContent }),
-      fleet.pushMessages({ messagesList: [message], messageObjectTrees: [forged.tree] }),
-    ]);
-    const [refused, ...others] = both.filter(({ status }) => status === "rejected");
-    expect(others).toEqual([]);
-    expect(refused).toMatchObject({ reason: { rawMessage: "The message names another sender." } });
   });
 });
