@@ -96,7 +96,7 @@ export const workloads: readonly Workload[] = [
       title: `PushObject ${size} MiB accepted and dropped, one at a time`,
       unit: "MB/s",
       subjects: [...guarded, "oursOpen"],
-      rounds: 5,
+      rounds: size === 1 ? 3 : 5,
       measure: async (server, options) => {
         const message = pushObjectRequest(size * mebibyte);
         const load = { connections: 1, streams: 1, isRefused: false };
@@ -113,7 +113,7 @@ export const workloads: readonly Workload[] = [
       title: `PushObject ${size} MiB into the object store, one at a time`,
       unit: "MB/s",
       subjects: ["flowerStore", "oursStore"],
-      rounds: 5,
+      rounds: size === 1 ? 3 : 5,
       check: checkStore,
       measure: async (server, { seconds, isQuick }) => {
         const maxCalls = isQuick ? 3 : Math.ceil((seconds * mostStoredMebibytes) / size);
