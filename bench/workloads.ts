@@ -201,6 +201,9 @@ function calls(shape: Shape): Workload["measure"] {
     });
 }
 
+/** How fast the calls of each kind were when they were measured last. */
+const callsPerSecond = new Map<string, number>();
+
 async function measureCalls(
   server: Subject,
   { connections, streams, isRefused = false }: Shape,
@@ -215,13 +218,16 @@ async function measureCalls(
       answerBytes: isRefused ? 0 : frame(answer).length,
     });
   const isLarge = message.length > mebibyte / 2;
-  // The first few tell how many take as long as asked for.
   const few = Math.max(connections, isLarge ? 8 : 1_000);
+  const kind = [server.url, path, message.length, connections, isRefused].join();
+  // What was measured before tells how many calls take as long as asked for; at first, a few calls do.
+  const perSecond = async () => callsPerSecond.get(kind) ?? few / (await load(few)).seconds;
   const count = isQuick
     ? Math.max(connections, isLarge ? 2 : 200)
-    : Math.max(few, Math.round((few / (await load(few)).seconds) * seconds));
+    : Math.max(few, Math.round((await perSecond()) * seconds));
   const before = server.cpuNanoseconds();
   const { seconds: taken, p50Ms, p99Ms } = await load(count);
   const cpuUs = (server.cpuNanoseconds() - before) / 1000 / count;
+  callsPerSecond.set(kind, count / taken);
   return { value: count / taken, cpuUs, p50Ms, p99Ms };
 }
