@@ -5,7 +5,7 @@ import type { DecisionEvent } from "countersign";
 import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
-import { header, type MailboxServer, serveMailbox } from "./mailbox-server.ts";
+import { header, type MailboxServer, serveMailbox, token } from "./mailbox-server.ts";
 import { http2Request, openHttp2, openSocket } from "./raw-http.ts";
 
 async function begun(mailbox: MailboxServer, count: number): Promise<void> {
@@ -60,7 +60,10 @@ describe("a server with as many calls as it may have", () => {
     await mailbox[Symbol.asyncDispose]();
   });
 
-  it("tells callers without a credential no more than ever", async () => {
+  it.each<[name: string, fields: Record<string, string[]>]>([
+    ["without a credential", {}],
+    ["who send the right one twice", { "mailbox-session": [token, token] }],
+  ])("tells callers %s no more than ever", async (_, fields) => {
     const { mailbox, baseUrl } = await fullServer();
     const session = openHttp2(baseUrl);
     const names = ["SendLetter", "CountLetters", "NoSuchMethod", "ImportLetters"];
@@ -70,6 +73,7 @@ describe("a server with as many calls as it may have", () => {
           ":method": "POST",
           ":path": `/countersign.example.v1.Mailbox/${name}`,
           "content-type": "application/grpc",
+          ...fields,
         }),
       ),
     );

@@ -62,10 +62,10 @@ export interface Http2Answer {
   readonly resetCode: number;
 }
 
-/** Sends one request on an HTTP/2 connection. */
+/** Sends one request on an HTTP/2 connection. A header with several values is sent as often. */
 export function http2Request(
   session: ClientHttp2Session,
-  headers: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string | string[]>>,
   body?: Uint8Array,
 ): Promise<Http2Answer> {
   return new Promise((resolve) => {
