@@ -9,7 +9,7 @@ import type { Run } from "../../../gen/flwr/proto/run_pb.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { ConfigRecord } from "../objects/config-record.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
-import { readLargeBytes } from "./large-bytes.ts";
+import { pieceColumns, readLargeBytes } from "./large-bytes.ts";
 import { notRunning, runningRun } from "./liveness.ts";
 import { toRun } from "./run-record.ts";
 import { simulationConfigOf } from "./simulation-config.ts";
@@ -112,10 +112,10 @@ async function readContext(
   query: Kysely<StateTables>,
   runId: SqlUint64,
 ): Promise<Context | undefined> {
-  const bytes = await readLargeBytes(core.database.engine, "context", (columns) =>
+  const bytes = await readLargeBytes((from) =>
     query
       .selectFrom("serverapp_context")
-      .select(columns)
+      .select(pieceColumns(core.database.engine, "context", from))
       .where("run_id", "=", runId)
       .executeTakeFirst(),
   );

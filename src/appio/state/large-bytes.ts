@@ -1,4 +1,4 @@
-import type { AliasedExpression } from "kysely";
+import type { AliasedExpression, RawBuilder } from "kysely";
 import { sql } from "kysely";
 import type { SqlEngine } from "../../authority/sql-database.ts";
 
@@ -23,15 +23,13 @@ const pieceBytes = 16 * 1024 * 1024;
 /**
  * Reads a column of bytes of any size.
  *
- * @param read Selects the columns it is given, of the one row.
+ * @param read Selects {@link pieceColumns} of the one row, from the byte that it is given (the first is 1).
  * @returns undefined if there is no such row, also if it goes meanwhile; null if the column is null.
  */
 export async function readLargeBytes(
-  engine: SqlEngine,
-  column: string,
-  read: (columns: PieceColumns) => Promise<Piece | undefined>,
+  read: (from: number) => Promise<Piece | undefined>,
 ): Promise<Uint8Array | null | undefined> {
-  const first = await read(columnsOf(engine, column, 0));
+  const first = await read(1);
   if (first === undefined || first.piece === null) {
     return first?.piece;
   }
@@ -41,23 +39,33 @@ export async function readLargeBytes(
   }
   const whole = new Uint8Array(size);
   whole.set(first.piece);
-  for (let offset = first.piece.length; offset < size; ) {
-    const next = await read(columnsOf(engine, column, offset));
+  for (let filled = first.piece.length; filled < size; ) {
+    const next = await read(filled + 1);
     if (next === undefined || next.piece === null || next.piece.length === 0) {
       return undefined;
     }
-    whole.set(next.piece, offset);
-    offset += next.piece.length;
+    whole.set(next.piece, filled);
+    filled += next.piece.length;
   }
   return whole;
 }
 
-function columnsOf(engine: SqlEngine, column: string, offset: number): PieceColumns {
+/**
+ * The columns that {@link readLargeBytes} reads.
+ *
+ * @param column Name of the column of bytes.
+ * @param from The first byte; SQLite gives all of them.
+ */
+export function pieceColumns(
+  engine: SqlEngine,
+  column: string,
+  from: number | RawBuilder<number>,
+): PieceColumns {
   const bytes = sql.ref<Uint8Array | null>(column);
   if (engine === "sqlite") {
     return [bytes.as("piece"), sql<bigint | null>`length(${bytes})`.as("size")];
   }
-  const from = sql`cast(${offset + 1} as integer)`;
-  const piece = sql<Uint8Array | null>`substring(${bytes} from ${from} for ${sql.lit(pieceBytes)})`;
+  const start = sql`cast(${from} as integer)`;
+  const piece = sql<Uint8Array | null>`substring(${bytes} from ${start} for ${sql.lit(pieceBytes)})`;
   return [piece.as("piece"), sql<bigint | null>`octet_length(${bytes})`.as("size")];
 }

@@ -8,7 +8,7 @@ import { ObjectStructureError, parseObject } from "../objects/structure.ts";
 import { batches } from "./batches.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { assertHonest } from "./honest-replies.ts";
-import { readLargeBytes } from "./large-bytes.ts";
+import { pieceColumns, readLargeBytes } from "./large-bytes.ts";
 import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
 import { releaseObjects } from "./object-release.ts";
 import { setChildren } from "./object-trees.ts";
@@ -187,22 +187,26 @@ export async function findObject(
   runId: SqlUint64,
   objectId: string,
 ): Promise<FoundObject | undefined> {
-  const { engine } = tx.database;
-  const content = await readLargeBytes(engine, "object_content.content", (columns) =>
-    tx.query
+  const content = await readLargeBytes(async (from) => {
+    const { rows } = await readPiece(tx, { runId, objectId, from });
+    return rows[0];
+  });
+  return content === undefined ? undefined : { content: content ?? undefined };
+}
+
+const readPiece = hotStatement<StateTables, { runId: SqlUint64; objectId: string; from: number }>()(
+  (query, value, engine) =>
+    query
       .selectFrom("run_object")
       .leftJoin("object_content", (join) =>
         join
           .onRef("object_content.object_id", "=", "run_object.object_id")
           .on("run_object.is_available", "=", 1n),
       )
-      .select(columns)
-      .where("run_object.run_id", "=", runId)
-      .where("run_object.object_id", "=", objectId)
-      .executeTakeFirst(),
-  );
-  return content === undefined ? undefined : { content: content ?? undefined };
-}
+      .select(pieceColumns(engine, "object_content.content", value("from")))
+      .where("run_object.run_id", "=", value("runId"))
+      .where("run_object.object_id", "=", value("objectId")),
+);
 
 /** An object that the SuperLink makes itself; it has no children. */
 export interface OwnObject {
