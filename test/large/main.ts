@@ -18,12 +18,12 @@ const windowBytes = 2 * 5 * mebibyte;
 /** What may be in memory of who sends, beside the record: the promise. */
 const sendingAllowance = 3 * windowBytes;
 /**
- * What may be of who receives: two objects of 5 MiB, in the pieces in which they arrived and as a whole, and what V8
- * has not freed yet of earlier ones.
+ * What may be of who receives: two objects, in the pieces in which they arrived and as a whole, and what V8 has not
+ * freed yet of the pieces of earlier ones: more on a busy machine.
  */
-const receivingAllowance = 6 * windowBytes;
-/** A server's, with the pages that SQLite keeps. It never holds the record. */
-const serverAllowance = 256 * mebibyte;
+const receivingAllowance = 8 * windowBytes;
+/** A server's: it never holds the record. SQLite keeps 64 MiB of pages; the rest is what V8 has not freed yet. */
+const serverAllowance = (64 + 192) * mebibyte;
 
 /** A step's process. */
 class Step {
