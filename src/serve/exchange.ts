@@ -55,7 +55,7 @@ export interface Exchange {
 
 /** Takes a request's body as it arrives. */
 export interface BodyReceiver {
-  /** More of the body. The bytes are the receiver's only until it returns. */
+  /** More of the body. Nobody writes to the bytes again; but they may keep more memory alive than is theirs. */
   onData(chunk: Uint8Array): void;
   /** The body has arrived completely. */
   onEnd(): void;
