@@ -1,9 +1,20 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** What waits for a body, or for more of it. */
-export interface Waiting {
+/**
+ * What waits for a body, or for more of it. It is a link of the clock's list
+ * itself: waits are as many as pieces of bodies, and a table of them would be
+ * made anew all the time.
+ */
+export abstract class Waiting {
+  /** When the wait is over, on the clock of `performance.now()`; undefined while nothing waits. */
+  deadline: number | undefined;
+  /** Who is late before this one. */
+  earlier: Waiting | undefined;
+  /** Who is late after this one. */
+  later: Waiting | undefined;
+
   /** The time is over. */
-  onLate(): void;
+  abstract onLate(): void;
 }
 
 /** The error of a call whose body does not arrive. */
@@ -17,7 +28,8 @@ export function bodyLate(): ConnectError {
  */
 export class BodyClock {
   readonly #timeoutMs: number;
-  readonly #deadlines = new Map<Waiting, number>();
+  #first: Waiting | undefined;
+  #last: Waiting | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param timeoutMs - how long anybody waits, in milliseconds. */
@@ -27,8 +39,15 @@ export class BodyClock {
 
   /** Starts to wait, or begins anew. */
   start(waiting: Waiting): void {
-    this.#deadlines.delete(waiting);
-    this.#deadlines.set(waiting, performance.now() + this.#timeoutMs);
+    this.stop(waiting);
+    waiting.deadline = performance.now() + this.#timeoutMs;
+    waiting.earlier = this.#last;
+    if (this.#last === undefined) {
+      this.#first = waiting;
+    } else {
+      this.#last.later = waiting;
+    }
+    this.#last = waiting;
     if (this.#timer === undefined) {
       this.#wake(this.#timeoutMs);
     }
@@ -36,7 +55,23 @@ export class BodyClock {
 
   /** Waits no more. */
   stop(waiting: Waiting): void {
-    this.#deadlines.delete(waiting);
+    if (waiting.deadline === undefined) {
+      return;
+    }
+    const { earlier, later } = waiting;
+    if (earlier === undefined) {
+      this.#first = later;
+    } else {
+      earlier.later = later;
+    }
+    if (later === undefined) {
+      this.#last = earlier;
+    } else {
+      later.earlier = earlier;
+    }
+    waiting.deadline = undefined;
+    waiting.earlier = undefined;
+    waiting.later = undefined;
   }
 
   #wake(inMs: number): void {
@@ -48,12 +83,16 @@ export class BodyClock {
   #check(): void {
     this.#timer = undefined;
     const now = performance.now();
-    for (const [waiting, deadline] of this.#deadlines) {
-      if (deadline > now) {
-        this.#wake(deadline - now);
+    for (;;) {
+      const waiting = this.#first;
+      if (waiting?.deadline === undefined) {
         return;
       }
-      this.#deadlines.delete(waiting);
+      if (waiting.deadline > now) {
+        this.#wake(waiting.deadline - now);
+        return;
+      }
+      this.stop(waiting);
       waiting.onLate();
     }
   }

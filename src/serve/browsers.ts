@@ -114,9 +114,11 @@ function pageOrigin(exchange: Exchange, head: RequestHead): string | undefined {
  * certificate does not fit that name.
  */
 function looksRebound(exchange: Exchange, { hostname }: RequestHead): boolean {
-  const isName = isIP(hostname.replace(/^\[(.*)\]$/, "$1")) === 0;
   return (
-    exchange.method === "GET" && exchange.scheme === "http" && isName && hostname !== "localhost"
+    exchange.method === "GET" &&
+    exchange.scheme === "http" &&
+    hostname !== "localhost" &&
+    isIP(hostname.replace(/^\[(.*)\]$/, "$1")) === 0
   );
 }
 

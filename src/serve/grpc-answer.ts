@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
-import { prefixBytes } from "./envelope-reader.ts";
+import { type Envelope, prefixBytes } from "./envelope-reader.ts";
 import { joinHeaders } from "./join-headers.ts";
 import type { GrpcCodec } from "./media-type.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
@@ -105,10 +105,17 @@ export function failureOf(reason: unknown): ConnectError | undefined {
   return new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
 }
 
+/** Puts a message with its flags before it. */
+export function frameOf({ flags, data }: Envelope): Uint8Array {
+  const bytes = Buffer.allocUnsafe(prefixBytes + data.length);
+  bytes[0] = flags;
+  bytes.writeUInt32BE(data.length, 1);
+  bytes.set(data, prefixBytes);
+  return bytes;
+}
+
 /** Puts messages with their flags into one piece of body. */
-export function joinEnvelopes(
-  envelopes: readonly { readonly flags: number; readonly data: Uint8Array }[],
-): Uint8Array {
+export function joinEnvelopes(envelopes: readonly Envelope[]): Uint8Array {
   let length = 0;
   for (const { data } of envelopes) {
     length += prefixBytes + data.length;

@@ -20,10 +20,13 @@ export class Http2Exchange implements Exchange {
   readonly headers: HeaderList;
   readonly #stream: ServerHttp2Stream;
   #controller: AbortController | undefined;
-  #closeListeners: (() => void)[] | undefined;
+  /** The first of them apart: most exchanges have two, and a list that grows is larger than both. */
+  #closeListener: (() => void) | undefined;
+  #laterListeners: readonly (() => void)[] | undefined;
   #hasAnswer = false;
   #isAnswered = false;
   #isGone = false;
+  #drainsIfAborted = false;
 
   /**
    * @param flat - names and values as node:http2 received them, in one list.
@@ -64,14 +67,12 @@ export class Http2Exchange implements Exchange {
     stream.on("close", () => {
       this.#gone();
       onClose();
-      for (const listener of this.#closeListeners ?? []) {
-        listener();
+      this.#closeListener?.();
+      if (this.#laterListeners !== undefined) {
+        for (const listener of this.#laterListeners) {
+          listener();
+        }
       }
-    });
-    // A reset without an error closes a stream only when its body has been read.
-    stream.on("aborted", () => {
-      this.#gone();
-      drainBody(stream);
     });
   }
 
@@ -92,14 +93,16 @@ export class Http2Exchange implements Exchange {
   onClose(listener: () => void): void {
     if (this.#stream.destroyed) {
       listener();
-    } else if (this.#closeListeners === undefined) {
-      this.#closeListeners = [listener];
+    } else if (this.#closeListener === undefined) {
+      this.#closeListener = listener;
     } else {
-      this.#closeListeners.push(listener);
+      this.#laterListeners =
+        this.#laterListeners === undefined ? [listener] : [...this.#laterListeners, listener];
     }
   }
 
   body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
+    this.#drainIfAborted();
     return readBody(this.#stream, limit, () => this.#isCutOff);
   }
 
@@ -129,6 +132,7 @@ export class Http2Exchange implements Exchange {
 
   holdBody(isHeld: boolean): void {
     if (isHeld) {
+      this.#drainIfAborted();
       this.#stream.pause();
     } else {
       this.#stream.resume();
@@ -197,6 +201,20 @@ export class Http2Exchange implements Exchange {
     if (!this.#isGone && !this.#isAnswered) {
       this.#isGone = true;
       this.#controller?.abort(callerGone());
+    }
+  }
+
+  /**
+   * A reset without an error closes a stream only when its body has been read.
+   * Node reads on what flows, and what nobody has begun to read.
+   */
+  #drainIfAborted(): void {
+    if (!this.#drainsIfAborted) {
+      this.#drainsIfAborted = true;
+      this.#stream.on("aborted", () => {
+        this.#gone();
+        drainBody(this.#stream);
+      });
     }
   }
 

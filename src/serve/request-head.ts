@@ -85,11 +85,12 @@ export function createHeadReader(scheme: "http" | "https", maxHeaderCount: numbe
     if (exchange.headers.count > maxHeaderCount) {
       return 431;
     }
-    const [text, ...others] = exchange.authorities;
+    const { authorities } = exchange;
+    const text = authorities[0];
     // HTTP/1.1 refuses a repeated Host (RFC 9112, section 3.2); HTTP/2 may repeat
     // its authority as one (RFC 9113, section 8.3.1).
-    const mayRepeat = exchange.httpVersion === "2.0" && others.length === 1;
-    if (text === undefined || (others.length > 0 && !(mayRepeat && others[0] === text))) {
+    const mayRepeat = exchange.httpVersion === "2.0" && authorities.length === 2;
+    if (text === undefined || (authorities.length > 1 && !(mayRepeat && authorities[1] === text))) {
       return 400;
     }
     const authority = authorityOf(text);

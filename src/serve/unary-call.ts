@@ -5,7 +5,7 @@ import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { DirectCall, UnaryRoute } from "../guard/unary-route.ts";
 import type { Verdict } from "../guard/verdict.ts";
 import { callerGone } from "./answer-body.ts";
-import { type BodyClock, bodyLate, type Waiting } from "./body-clock.ts";
+import { type BodyClock, bodyLate, Waiting } from "./body-clock.ts";
 import type { BudgetedReader, ByteBudget } from "./byte-budget.ts";
 import type { Call } from "./call.ts";
 import { CallSignal } from "./call-signal.ts";
@@ -15,6 +15,7 @@ import type { BodyReceiver } from "./exchange.ts";
 import {
   type AnswerHeads,
   failureOf,
+  frameOf,
   initialHeader,
   joinEnvelopes,
   trailerFrameFlags,
@@ -24,7 +25,12 @@ import {
 } from "./grpc-answer.ts";
 import type { GrpcCodec } from "./media-type.ts";
 import { messageTooLarge } from "./message-size.ts";
-import { plainContext, UnaryContext } from "./unary-context.ts";
+import {
+  type ContextSource,
+  ProtectedContext,
+  plainContext,
+  UnaryContext,
+} from "./unary-context.ts";
 
 /** What the calls of a server have in common. */
 export interface UnaryCallOptions {
@@ -57,12 +63,17 @@ const noHeaders: readonly string[] = [];
  * makes nothing that nobody asks for, and waits only where there is something to
  * wait for.
  */
-export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedReader {
+export class UnaryCall
+  extends Waiting
+  implements DirectCall, ContextSource, BodyReceiver, BudgetedReader
+{
+  /** The call as the dispatcher knows it. */
+  readonly call: Call;
+  /** The end of the call. */
+  readonly callSignal: CallSignal;
   readonly #options: UnaryCallOptions;
   readonly #coding: UnaryCoding;
-  readonly #call: Call;
   readonly #compression: Compression | null;
-  readonly #signal: CallSignal;
   readonly #timeoutFault: ConnectError | undefined;
   #context: UnaryContext | undefined;
   #verdict: Verdict | undefined;
@@ -81,23 +92,24 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     call: Call,
     compression: Compression | null,
   ) {
+    super();
     this.#options = options;
     this.#coding = coding;
-    this.#call = call;
+    this.call = call;
     this.#compression = compression;
     const given = call.exchange.headers.get("grpc-timeout");
     const timeout = given === null ? undefined : parseTimeout(given, Number.MAX_SAFE_INTEGER);
     this.#timeoutFault = timeout?.error;
-    this.#signal = new CallSignal(call.exchange, options.shutdown, timeout?.timeoutMs);
+    this.callSignal = new CallSignal(call.exchange, options.shutdown, timeout?.timeoutMs);
   }
 
   get signal(): AbortSignal {
-    return this.#signal.signal;
+    return this.callSignal.signal;
   }
 
   /** Has the gate decide, and goes on from there. Never throws. */
   start(): void {
-    const { headers } = this.#call.exchange;
+    const { headers } = this.call.exchange;
     try {
       const verdict = this.#coding.route.admit((name) => headers.values(name), this);
       if (verdict instanceof Promise) {
@@ -113,17 +125,26 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     }
   }
 
+  get method(): DescMethodUnary {
+    return this.#coding.route.method;
+  }
+
+  get protocolName(): string {
+    return this.#coding.codec.protocolName;
+  }
+
+  get hiddenHeaders(): readonly string[] {
+    return this.#verdict?.proof?.credential.headers ?? noHeaders;
+  }
+
+  initialHeader(): Headers {
+    return initialHeader(this.#coding.codec, this.#compression);
+  }
+
   contextFor(caller: object | undefined): HandlerContext {
-    const { route, codec } = this.#coding;
-    this.#context = new UnaryContext({
-      method: route.method,
-      protocolName: codec.protocolName,
-      call: this.#call,
-      signal: this.#signal,
-      hiddenHeaders: this.#verdict?.proof?.credential.headers ?? noHeaders,
-      responseHeader: () => initialHeader(codec, this.#compression),
-    });
-    return plainContext(this.#context, caller);
+    this.#context =
+      caller === undefined ? new UnaryContext(this) : new ProtectedContext(this, caller);
+    return plainContext(this.#context);
   }
 
   /** The call's stream is closed. */
@@ -140,7 +161,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     try {
       if (this.#isOneMessage(chunk)) {
         this.#hold(chunk.length);
-        this.#take({ flags: chunk[0] ?? 0, data: new Uint8Array(chunk.subarray(prefixBytes)) });
+        this.#take(chunk[0] ?? 0, copyOf(chunk, prefixBytes));
         return;
       }
       this.#reader ??= new EnvelopeReader((bytes) => this.#assertSize(bytes));
@@ -148,11 +169,11 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
       this.#heldBytes += chunk.length;
       const mayGoOn = this.#options.budget.take(this, chunk.length);
       for (const envelope of envelopes) {
-        this.#take(envelope);
+        this.#take(envelope.flags, envelope.data);
       }
       this.#isHeld = !mayGoOn;
       if (this.#isHeld) {
-        this.#call.exchange.holdBody(true);
+        this.call.exchange.holdBody(true);
         this.#options.clock.start(this);
       } else if (!this.#coding.isTotalTime) {
         this.#options.clock.start(this);
@@ -166,7 +187,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     if (this.#isReading) {
       this.#isHeld = false;
       this.#options.clock.start(this);
-      this.#call.exchange.holdBody(false);
+      this.call.exchange.holdBody(false);
     }
   }
 
@@ -207,14 +228,14 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
 
   #admitted(verdict: Verdict): void {
     this.#verdict = verdict;
-    const fault = this.#call.exchange.isClosed ? callerGone() : this.#timeoutFault;
+    const fault = this.call.exchange.isClosed ? callerGone() : this.#timeoutFault;
     if (fault !== undefined) {
       this.#finish(undefined, fault);
       return;
     }
     this.#isReading = true;
     this.#options.clock.start(this);
-    this.#call.exchange.receive(this);
+    this.call.exchange.receive(this);
   }
 
   /** Whether a chunk is one message, no more and no less, which is all that most bodies are. */
@@ -230,7 +251,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     );
   }
 
-  #take({ flags, data }: Envelope): void {
+  #take(flags: number, data: Uint8Array): void {
     if ((flags & compressedFlag) === compressedFlag) {
       throw new ConnectError(
         "received compressed envelope, but do not know how to decompress",
@@ -286,7 +307,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
       return;
     }
     this.#isOver = true;
-    const { exchange } = this.#call;
+    const { exchange } = this.call;
     if (this.#isReading) {
       exchange.holdBody(true);
       this.#stopReading();
@@ -294,7 +315,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
     this.#options.budget.release(this.#heldBytes);
     this.#message = undefined;
     this.#reader = undefined;
-    this.#signal.end(reason);
+    this.callSignal.end(reason);
     try {
       this.#send(message, failureOf(reason));
     } catch {
@@ -314,12 +335,12 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
   #send(message: Envelope | undefined, failure: ConnectError | undefined): void {
     const context = this.#context;
     const { codec } = this.#coding;
-    const { exchange } = this.#call;
+    const { exchange } = this.call;
     const header = context === undefined ? undefined : UnaryContext.responseHeaderOf(context);
     const trailer = context === undefined ? undefined : UnaryContext.responseTrailerOf(context);
     if (codec.protocolName === "grpc") {
       const trailers = trailersOf(trailer, failure);
-      const body = message === undefined ? undefined : joinEnvelopes([message]);
+      const body = message === undefined ? undefined : frameOf(message);
       exchange.answerWhole({ headers: this.#headers(header), body, trailers });
       return;
     }
@@ -341,7 +362,7 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
 
   #headers(header: Headers | undefined) {
     const { heads } = this.#options;
-    const { answerHeaders } = this.#call;
+    const { answerHeaders } = this.call;
     return header === undefined
       ? heads.plain(this.#coding.codec, this.#compression, answerHeaders)
       : withAnswerHeaders(header, answerHeaders);
@@ -354,6 +375,19 @@ export class UnaryCall implements DirectCall, BodyReceiver, Waiting, BudgetedRea
  */
 function normalized(method: DescMethodUnary, answer: unknown): Message {
   return create<DescMessage>(method.output, answer as never);
+}
+
+/** The bytes from an offset on, in memory of their own. A view for the copying costs more than a few bytes do. */
+function copyOf(bytes: Uint8Array, from: number): Uint8Array {
+  const copy = new Uint8Array(bytes.length - from);
+  if (copy.length > 64) {
+    copy.set(bytes.subarray(from));
+    return copy;
+  }
+  for (let i = 0; i < copy.length; i++) {
+    copy[i] = bytes[from + i] ?? 0;
+  }
+  return copy;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

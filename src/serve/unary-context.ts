@@ -5,15 +5,15 @@ import type { CallSignal } from "./call-signal.ts";
 import { joinHeaders } from "./join-headers.ts";
 
 /** What the context of a handler is made of. */
-export interface UnaryContextInit {
+export interface ContextSource {
   readonly method: DescMethod;
   readonly protocolName: string;
   readonly call: Call;
-  readonly signal: CallSignal;
+  readonly callSignal: CallSignal;
   /** Headers of the request that the handler does not see. */
   readonly hiddenHeaders: readonly string[];
-  /** What the headers of the answer begin with. */
-  readonly responseHeader: () => Headers;
+  /** Returns what the headers of the answer begin with. */
+  initialHeader(): Headers;
 }
 
 /** The names that a context has, as in one of connect's. */
@@ -35,15 +35,15 @@ const names = [
 export class UnaryContext implements HandlerContext {
   // Private by name: it holds the request's headers, secrets included, and
   // contexts get logged.
-  readonly #init: UnaryContextInit;
+  readonly #source: ContextSource;
   #requestHeader: Headers | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
   #values: ContextValues | undefined;
   #timeoutMs: (() => number | undefined) | undefined;
 
-  constructor(init: UnaryContextInit) {
-    this.#init = init;
+  constructor(source: ContextSource) {
+    this.#source = source;
   }
 
   /** The headers of the answer, if somebody asked for them. */
@@ -57,37 +57,37 @@ export class UnaryContext implements HandlerContext {
   }
 
   get method(): DescMethod {
-    return this.#init.method;
+    return this.#source.method;
   }
 
   get service(): DescService {
-    return this.#init.method.parent;
+    return this.#source.method.parent;
   }
 
   get requestMethod(): string {
-    return this.#init.call.exchange.method;
+    return this.#source.call.exchange.method;
   }
 
   get protocolName(): string {
-    return this.#init.protocolName;
+    return this.#source.protocolName;
   }
 
   get url(): string {
-    return this.#init.call.head.url;
+    return this.#source.call.head.url;
   }
 
   get signal(): AbortSignal {
-    return this.#init.signal.signal;
+    return this.#source.callSignal.signal;
   }
 
   get timeoutMs(): () => number | undefined {
-    this.#timeoutMs ??= () => this.#init.signal.timeoutMs;
+    this.#timeoutMs ??= () => this.#source.callSignal.timeoutMs;
     return this.#timeoutMs;
   }
 
   get requestHeader(): Headers {
     if (this.#requestHeader === undefined) {
-      const { call, hiddenHeaders } = this.#init;
+      const { call, hiddenHeaders } = this.#source;
       this.#requestHeader = joinHeaders(
         call.exchange.headers.pairs().filter(([name]) => !hiddenHeaders.includes(name)),
       );
@@ -96,7 +96,7 @@ export class UnaryContext implements HandlerContext {
   }
 
   get responseHeader(): Headers {
-    this.#responseHeader ??= this.#init.responseHeader();
+    this.#responseHeader ??= this.#source.initialHeader();
     return this.#responseHeader;
   }
 
@@ -111,14 +111,21 @@ export class UnaryContext implements HandlerContext {
   }
 }
 
+/** The context of a handler of a protected RPC. */
+export class ProtectedContext extends UnaryContext {
+  readonly caller: object;
+
+  constructor(source: ContextSource, caller: object) {
+    super(source);
+    this.caller = caller;
+  }
+}
+
 /**
  * Wraps a context so that it looks like connect's, a plain object with
  * properties of its own, also to those who copy or list them.
  */
-export function plainContext(context: UnaryContext, caller: object | undefined): HandlerContext {
-  if (caller !== undefined) {
-    define(context, "caller", caller);
-  }
+export function plainContext(context: UnaryContext): HandlerContext {
   return new Proxy(context, plainTraps);
 }
 

@@ -5,8 +5,9 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { type BudgetedReader, ByteBudget } from "../../src/serve/byte-budget.ts";
+import { frame, frameType, hello, requestHeaders } from "./http2-frames.ts";
 import { header, serveMailbox } from "./mailbox-server.ts";
-import { openHttp2 } from "./raw-http.ts";
+import { openHttp2, openSocket } from "./raw-http.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -54,20 +55,6 @@ describe.each([
   const budgetBytes = 4 * mebibyte;
   const uploadBytes = 3 * mebibyte;
 
-  function beginUpload(session: ClientHttp2Session): ClientHttp2Stream {
-    const stream = session.request({
-      ":method": "POST",
-      ":path": "/countersign.example.v1.Mailbox/SendLetter",
-      "content-type": "application/grpc",
-      ...header,
-    });
-    stream.on("error", () => {});
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(uploadBytes, 1);
-    stream.write(prefix);
-    return stream;
-  }
-
   it("wait in the network, and all are answered", async () => {
     await using mailbox = await serveMailbox({
       leanPath,
@@ -100,7 +87,7 @@ describe.each([
       limits: { maxBodyBytes: budgetBytes, streamWindowBytes: 65_535 },
     });
     const session = openHttp2(mailbox.server.url);
-    const uploads = Array.from({ length: 8 }, () => beginUpload(session));
+    const uploads = Array.from({ length: 8 }, () => beginUpload(session, uploadBytes));
     // All but the last bytes: no upload can be done with.
     const sent = uploads.map((stream) => {
       let flushed = 0;
@@ -147,7 +134,7 @@ describe.each([
     }
     // The first of those that are left may be read. It never ends, so the next waits.
     const session = openHttp2(mailbox.server.url);
-    const endless = beginUpload(session);
+    const endless = beginUpload(session, uploadBytes);
     const dribble = setInterval(() => endless.write(Buffer.alloc(100)), 20);
     await once(session, "remoteSettings");
     const reason = await client
@@ -160,6 +147,61 @@ describe.each([
     session.destroy();
   });
 });
+
+it.each([0, 8])(
+  "an upload beyond the budget is over when it is reset with code %d",
+  async (code) => {
+    await using mailbox = await serveMailbox({
+      readMaxBytes: 16 * mebibyte,
+      limits: { maxBodyBytes: mebibyte, maxConcurrentCalls: 2 },
+    });
+    // The first may go on, and holds all that there is.
+    const session = openHttp2(mailbox.server.url);
+    const first = beginUpload(session, 3 * mebibyte);
+    first.write(Buffer.alloc(mebibyte + 1));
+    await once(session, "remoteSettings");
+    const socket = await openSocket(mailbox.server.port);
+    socket.resume();
+    const path = "/countersign.example.v1.Mailbox/SendLetter";
+    socket.write(
+      Buffer.concat([
+        hello,
+        requestHeaders(1, path, "application/grpc", undefined, Object.entries(header)),
+        frame(frameType.data, 0, 1, Buffer.from([0, 0, 0x20, 0, 0])),
+        frame(frameType.data, 0, 1, Buffer.alloc(10_000)),
+      ]),
+    );
+    const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+    const isServed = () =>
+      client.getBulletin({}).then(
+        () => true,
+        (reason: unknown) => {
+          expect(ConnectError.from(reason).code).toBe(Code.Unavailable);
+          return false;
+        },
+      );
+    while (await isServed()) {}
+    socket.write(frame(frameType.resetStream, 0, 1, Buffer.from([0, 0, 0, code])));
+    while (!(await isServed())) {}
+    socket.destroy();
+    session.destroy();
+  },
+);
+
+/** Opens a call and announces a message of a size. */
+function beginUpload(session: ClientHttp2Session, uploadBytes: number): ClientHttp2Stream {
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/countersign.example.v1.Mailbox/SendLetter",
+    "content-type": "application/grpc",
+    ...header,
+  });
+  stream.on("error", () => {});
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(uploadBytes, 1);
+  stream.write(prefix);
+  return stream;
+}
 
 /** Resolves when a number has stopped growing. */
 async function quiet(read: () => number): Promise<void> {
