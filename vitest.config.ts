@@ -13,7 +13,7 @@ const postgresSuites = [
   ...storeSuites,
   "test/appio/authentication-cases.test.ts",
   "test/appio/superlink/{control,fleet,server-app-io}.test.ts",
-  "test/authority/{authority,authority.model,claim-race,migrate,sql-database}.test.ts",
+  "test/authority/{authority,authority.model,claim-race,migrate,migrate-race,sql-database}.test.ts",
   ...postgresOnly,
 ];
 

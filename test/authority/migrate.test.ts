@@ -1,9 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { SqlSchema } from "../../src/authority/index.ts";
 import { migrate } from "../../src/authority/index.ts";
-import { createLastingStore, createSharedPlace, createStore } from "../store.ts";
-import { startChild } from "./child.ts";
-import type { Heard, Told } from "./claimant.ts";
+import { createLastingStore, createStore } from "../store.ts";
 
 interface Tables {
   readonly fruit: { readonly name: string; readonly colour: string };
@@ -89,15 +87,5 @@ describe("migrate", () => {
       "0002_colour is missing",
     );
     await database.close();
-  });
-
-  test("takes each step once when four processes start on an empty database at once", async () => {
-    const place = JSON.stringify(await createSharedPlace());
-    const starting = Array.from({ length: 4 }, () =>
-      startChild<Told, Heard>("claimant.ts", place, "authority"),
-    );
-    expect(await Promise.all(starting.map((child) => child.hear()))).toEqual(
-      starting.map(() => "ready"),
-    );
   });
 });
