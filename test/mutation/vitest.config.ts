@@ -2,8 +2,9 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What starts nothing, and what starts databases, processes and servers of others. */
-const quick = /policy|guard\/(?:answer|decide|question|refusal|stream-watch|unary-route|guard)\./;
-const slow = /authority|hostile-surroundings|traps/;
+const quick =
+  /policy|guard\/(?:answer|decide|question|refusal|stream-watch|unary-route|guard)\.|authority\/(?:sql-|sqlite-|recent|removed|statement|turn)/;
+const slow = /authority\/(?:authority-files|sqlite\.)|hostile-surroundings|traps/;
 
 /** Stryker asks for the first test that fails: the quick ones find most of the changes. */
 class QuickFirst extends BaseSequencer {
@@ -26,7 +27,7 @@ export default defineConfig({
     include: ["test/{policy,guard,client,authority}/**/*.test.ts"],
     exclude: [
       "test/**/{*-,}postgres.test.ts",
-      "test/authority/{claim-race,revocation-flood}.test.ts",
+      "test/authority/{*-race,authority.model,revocation-flood}.test.ts",
       "test/guard/matrix.test.ts",
     ],
     sequence: { sequencer: QuickFirst },
