@@ -22,10 +22,10 @@ export type Decision =
       readonly presented: PresentedValue;
     };
 
-type Presence =
-  | { readonly kind: "absent" }
+type Shown =
   | { readonly kind: "malformed"; readonly reason: string }
   | { readonly kind: "present"; readonly value: PresentedValue };
+type Presence = { readonly kind: "absent" } | Shown;
 
 const allow: Decision = Object.freeze({ kind: "allow" });
 const absent: Presence = Object.freeze({ kind: "absent" });
@@ -42,8 +42,7 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
   if (rule.kind === "open") {
     return allow;
   }
-  let found: AnyCredential | undefined;
-  let presence = absent;
+  let found: { readonly credential: AnyCredential; readonly shown: Shown } | undefined;
   for (const credential of rule.credentials) {
     const shown = presenceOf(credential, headers);
     if (shown.kind === "absent") {
@@ -52,8 +51,7 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
     if (found !== undefined) {
       return { kind: "refuse", reason: "several credentials", credential: undefined };
     }
-    found = credential;
-    presence = shown;
+    found = { credential, shown };
   }
   if (found === undefined) {
     const [only, ...others] = rule.credentials;
@@ -63,13 +61,10 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
       credential: others.length === 0 ? only?.name : undefined,
     };
   }
-  return presence.kind === "present"
-    ? { kind: "verify", credential: found, presented: presence.value }
-    : {
-        kind: "refuse",
-        reason: presence.kind === "malformed" ? presence.reason : "missing",
-        credential: found.name,
-      };
+  const { credential, shown } = found;
+  return shown.kind === "present"
+    ? { kind: "verify", credential, presented: shown.value }
+    : { kind: "refuse", reason: shown.reason, credential: credential.name };
 }
 
 /** Returns what a call presents of a credential; undefined if that is nothing, or nothing well-formed. */

@@ -1,4 +1,5 @@
 import { getEventListeners } from "node:events";
+import { FieldDescriptorProto_Type } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import {
   createAuthenticatedClient,
@@ -21,6 +22,7 @@ import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { collect, sessionPolicy } from "../client/mailbox.ts";
+import { oneFieldService } from "../policy/one-field-service.ts";
 import { mailboxService, verifySession } from "./mailbox-service.ts";
 
 /** A verifier as JavaScript may write it. */
@@ -166,6 +168,28 @@ describe("the guard", () => {
     // biome-ignore lint/suspicious/noThenProperty: what is tested
     const noPromise = start({}, () => ({ mailboxId: 7n, then: "later" }));
     expect((await noPromise.as("any").sendLetter({})).mailboxId).toBe(7n);
+  });
+
+  it.each<[string, string[], string]>([
+    ["is missing", [], "missing"],
+    ["is empty", [""], "header mailbox-session is empty"],
+    ["was sent twice", ["right", "right"], "header mailbox-session was sent 2 times"],
+    ["has expired", ["expired"], "expired"],
+    ["is unknown", ["wrong"], "unknown"],
+  ])("tells operators that a credential %s", async (_what, values, reason) => {
+    const { guard, events } = start();
+    const admitted = guard.admit(Mailbox.method.sendLetter, () => values, new AbortController());
+    await expect(admitted).rejects.toMatchObject(refused);
+    expect(events).toEqual([
+      {
+        service: "countersign.example.v1.Mailbox",
+        method: "SendLetter",
+        credential: "session",
+        reason,
+        cause: undefined,
+        suppressed: 0,
+      },
+    ]);
   });
 
   it("refuses a call that is over before its verifier has answered", async () => {
@@ -562,6 +586,20 @@ describe("service", () => {
     expect(smuggle({ ...handlers, shred: () => undefined })).toThrow(
       new TypeError("service countersign.example.v1.Mailbox has no RPC shred"),
     );
+  });
+
+  it("takes no handler from what every object inherits", () => {
+    const inheriting = oneFieldService({
+      name: "a",
+      type: FieldDescriptorProto_Type.STRING,
+      rpc: "HasOwnProperty",
+    });
+    const policy = definePolicy(inheriting as typeof Mailbox, { hasOwnProperty: open } as never);
+    expect(() => service(policy, {} as never)).toThrow(
+      new TypeError("service one.One: hasOwnProperty needs a handler, or unimplemented"),
+    );
+    const own = { hasOwnProperty: unimplemented };
+    expect(() => service(policy, own as never)).not.toThrow();
   });
 
   it.each<[string, unknown]>([

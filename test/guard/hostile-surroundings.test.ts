@@ -209,6 +209,40 @@ it("a call is refused when the verdict in its context values has become another'
   }
 });
 
+it("a header that a listener has seen twice is refused, though connect shows it once", async () => {
+  const { mailbox, handled } = mailboxService();
+  const events: DecisionEvent[] = [];
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: { session: verifySession },
+    onDecision: (event) => events.push(event),
+  });
+  const twice: [string, string][] = [
+    ["Mailbox-Session", "right"],
+    ["mailbox-session", "right"],
+  ];
+  const server = await listen(
+    "1.1",
+    connectNodeAdapter({
+      routes: guard.routes,
+      contextValues: () => createContextValues().set(rawHeadersKey, twice),
+    }),
+  );
+  try {
+    const transport = transportTo(createConnectTransport, {
+      baseUrl: server.url,
+      httpVersion: "1.1",
+    });
+    const right = { session: parseToken("right") };
+    const call = createAuthenticatedClient(sessionPolicy, transport, right).sendLetter({});
+    await expect(call).rejects.toMatchObject(refused);
+    expect(handled).toEqual([]);
+    expect(events).toMatchObject([{ reason: "header mailbox-session was sent 2 times" }]);
+  } finally {
+    await server.close();
+  }
+});
+
 it("a stream that is over is not verified any more", async () => {
   const asked = new Map<string, number>();
   const { mailbox } = mailboxService();

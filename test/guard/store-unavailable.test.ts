@@ -209,11 +209,19 @@ describe("a call that is refused whatever it presents", () => {
 
   it("is Unavailable at once where a store says so at once, and is counted apart", async () => {
     let answer: unknown = storeUnavailable();
-    const { guard, asked } = eitherGuard({ session: () => answer, signature: () => answer });
+    const rechecks: boolean[] = [];
+    const { guard, asked } = eitherGuard({
+      session: (_token, { isRecheck }) => {
+        rechecks.push(isRecheck);
+        return answer;
+      },
+      signature: () => answer,
+    });
     const headers = rawHeadersSource([session, ...signature]);
     const call = new AbortController();
     expect(await guard.refuseUnknown("/x", headers, call)).toMatchObject(unavailable);
     expect(asked).toHaveLength(1);
+    expect(rechecks).toEqual([false]);
     answer = undefined;
     expect(await guard.refuseUnknown("/x", headers, call)).toMatchObject(refused);
     expect(asked).toHaveLength(3);

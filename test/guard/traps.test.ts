@@ -35,8 +35,13 @@ const refused = { code: Code.Unauthenticated, rawMessage: "Authentication failed
 
 function guarded() {
   const { mailbox, handled } = mailboxService();
-  const guard = createGuard({ services: [mailbox], verifiers: { session: verifySession } });
-  return { guard, handled };
+  const reasons: string[] = [];
+  const guard = createGuard({
+    services: [mailbox],
+    verifiers: { session: verifySession },
+    onDecision: ({ reason }) => reasons.push(reason),
+  });
+  return { guard, handled, reasons };
 }
 
 type Client = ReturnType<typeof clientOf>;
@@ -82,12 +87,13 @@ describe("every RPC, the open ones too, is refused with the right token", () => 
   });
 
   it.each(everyCall)("when an option removes the gate: %s", async (_rpc, call) => {
-    const { guard, handled } = guarded();
+    const { guard, handled, reasons } = guarded();
     const transport = createRouterTransport((router) =>
       guard.routes(tampering(router, (options) => ({ ...options, requestGate: undefined }))),
     );
     await expect(call(clientOf(transport, "right"))).rejects.toMatchObject(refused);
     expect(handled).toEqual([]);
+    expect(reasons).toEqual(["the gate has not run"]);
   });
 
   it.each(everyCall)("when an option replaces the gate: %s", async (_rpc, call) => {
@@ -100,12 +106,13 @@ describe("every RPC, the open ones too, is refused with the right token", () => 
   });
 
   it.each(everyCall)("when an option removes the binding: %s", async (_rpc, call) => {
-    const { guard, handled } = guarded();
+    const { guard, handled, reasons } = guarded();
     const transport = createRouterTransport((router) =>
       guard.routes(tampering(router, (options) => ({ ...options, interceptors: [] }))),
     );
     await expect(call(clientOf(transport, "right"))).rejects.toMatchObject(refused);
     expect(handled).toEqual([]);
+    expect(reasons).toEqual(["the guard's interceptor has not run"]);
   });
 
   it.each(everyCall)("when all options are dropped: %s", async (_rpc, call) => {
