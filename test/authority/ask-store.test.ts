@@ -55,6 +55,20 @@ it.each([
   expect(tries).toBe(1);
 });
 
+it("asks no more when the time is over before it was answered", async () => {
+  let tries = 0;
+  const answer = Promise.withResolvers<never>();
+  const ask = () => {
+    tries += 1;
+    return answer.promise;
+  };
+  await askStore(ask, { timeoutMs: 20 });
+  answer.reject(gone);
+  // Longer than the first pause.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(tries).toBe(1);
+});
+
 it("says what it was told last, when the store then never answers", async () => {
   let tries = 0;
   const ask = async () => {

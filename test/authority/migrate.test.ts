@@ -57,6 +57,15 @@ describe("migrate", () => {
       },
     });
     await migrate(database, { name: "garden", migrations: both });
+    const tables = await database.query.introspection.getTables({ withInternalKyselyTables: true });
+    expect(tables.map(({ name }) => name).sort()).toEqual([
+      "cellar_migration",
+      "cellar_migration_lock",
+      "fruit",
+      "garden_migration",
+      "garden_migration_lock",
+      "shelf",
+    ]);
     await database.close();
   });
 

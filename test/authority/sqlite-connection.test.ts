@@ -103,8 +103,10 @@ describe("a connection", () => {
     connection.execute(insert(1n));
     database.exec("rollback");
     connection.rollback();
-    expect(connection.isOpen).toBe(true);
+    expect([connection.isOpen, database.isTransaction]).toEqual([true, false]);
+    connection.begin();
     connection.execute(insert(2n));
+    connection.commit();
     expect(ids()).toEqual([2n]);
   });
 

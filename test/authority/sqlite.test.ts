@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Kysely } from "kysely";
@@ -130,6 +130,13 @@ describe("openSqlite", () => {
     other.close();
     const database = await opening;
     expect(await idsOf(database.query)).toEqual([1n]);
+    await database.close();
+  });
+
+  test("keeps a database in memory out of the file system", async () => {
+    const before = existsSync(":memory:");
+    const database = await openNotes();
+    expect([before, existsSync(":memory:")]).toEqual([false, false]);
     await database.close();
   });
 
