@@ -95,7 +95,7 @@ export function createHttpServers(
     accept: (socket) => {
       const connection = new Http1Connection(socket, limits);
       connections.set(socket, connection);
-      socket.on("error", () => {});
+      socket.on("error", ignore);
       socket.once("close", () => connections.delete(socket));
       return (protocol) => {
         if (socket.destroyed) {
@@ -111,3 +111,5 @@ export function createHttpServers(
     },
   };
 }
+
+function ignore(): void {}

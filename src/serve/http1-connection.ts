@@ -11,6 +11,7 @@ export class Http1Connection implements Connection {
   readonly #socket: Socket;
   readonly #limits: ResolvedLimits;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #onClose = () => clearTimeout(this.#timer);
   #openRequests = 0;
   #isDraining = false;
 
@@ -18,7 +19,7 @@ export class Http1Connection implements Connection {
     this.#socket = socket;
     this.#limits = limits;
     this.#await(limits.headersTimeoutMs);
-    socket.once("close", () => clearTimeout(this.#timer));
+    socket.once("close", this.#onClose);
   }
 
   /** Whether the connection closes after the one answer that is due. */
@@ -29,7 +30,7 @@ export class Http1Connection implements Connection {
   /** Notes that a request's headers have arrived. */
   requestBegan(): void {
     this.#openRequests++;
-    this.release();
+    this.#stopWaiting();
   }
 
   /** Notes that a request is answered. */
@@ -45,9 +46,10 @@ export class Http1Connection implements Connection {
     }
   }
 
-  /** Stops watching for headers: somebody else answers for the connection. */
+  /** Lets go of the connection: somebody else answers for it. */
   release(): void {
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
+    this.#socket.off("close", this.#onClose);
   }
 
   drain(): void {
@@ -59,6 +61,11 @@ export class Http1Connection implements Connection {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #await(timeoutMs: number): void {

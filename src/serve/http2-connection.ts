@@ -19,7 +19,8 @@ export class Http2Connection implements Connection {
   /** When the connection had its last call, or began. */
   #idleSince = performance.now();
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #pingTimer: ReturnType<typeof setInterval>;
+  /** Runs from a call on until it finds none: most connections are idle. */
+  #pingTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
     session: ServerHttp2Session,
@@ -34,7 +35,7 @@ export class Http2Connection implements Connection {
     // reads it; the windows of the streams are what holds a sender back.
     session.setLocalWindowSize(limits.streamWindowBytes);
     // An error is followed by "close"; without a listener it would end the process.
-    session.on("error", () => {});
+    session.on("error", ignore);
     const onClose = () => this.#streamEnded();
     session.on("stream", (stream, _headers, _flags, flat: readonly string[]) => {
       // Without a listener, an error of the stream would end the process. What
@@ -43,6 +44,7 @@ export class Http2Connection implements Connection {
       // A stream that was reset before it got here costs nothing more.
       if (!stream.closed && !stream.destroyed) {
         this.#openStreams++;
+        this.#pingTimer ??= this.#startPings();
         onStream(stream, flat, onClose);
       }
     });
@@ -55,8 +57,6 @@ export class Http2Connection implements Connection {
     session.on("ping", onControlFrame);
     session.on("remoteSettings", onControlFrame);
     session.once("close", () => this.#closed());
-    this.#pingTimer = setInterval(() => this.#ping(), limits.keepaliveIntervalMs);
-    this.#pingTimer.unref();
     this.#watchIdleness(limits.idleTimeoutMs);
   }
 
@@ -97,9 +97,16 @@ export class Http2Connection implements Connection {
     }, waitMs);
   }
 
+  #startPings(): ReturnType<typeof setInterval> {
+    const timer = setInterval(() => this.#ping(), this.#limits.keepaliveIntervalMs);
+    return timer.unref();
+  }
+
   /** Destroys a connection whose peer does not answer while calls are open. */
   #ping(): void {
     if (this.#openStreams === 0 || this.#session.destroyed) {
+      clearInterval(this.#pingTimer);
+      this.#pingTimer = undefined;
       return;
     }
     const timer = setTimeout(() => this.destroy(), this.#limits.keepaliveTimeoutMs);
