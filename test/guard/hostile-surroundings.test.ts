@@ -596,17 +596,6 @@ it("refuses a copy of a rule, which may say something else", () => {
   );
 });
 
-it("refuses a bound field that is named as in the .proto file", () => {
-  const misspelt = credential("session", { header: "a", claims: { mailbox_id: "bigint" } });
-  const rules = {
-    ...Object.fromEntries(Mailbox.methods.map(({ localName }) => [localName, open])),
-    converse: requires(misspelt),
-  };
-  expect(() => definePolicy(Mailbox, rules as never)).toThrow(
-    'credential "session" binds "mailbox_id": name the field as in TypeScript, "mailboxId"',
-  );
-});
-
 it("leaves no listeners on a call's signal, while a stream lasts and when it is over", async () => {
   const signals: AbortSignal[] = [];
   const meanwhile: number[] = [];

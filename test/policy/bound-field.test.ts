@@ -253,7 +253,7 @@ it("a field is found below messages that have none themselves", () => {
   const held = (name: string, holds: string) => ({
     name,
     field: [
-      { name: "more", number: 1, type: Type.MESSAGE, typeName: ".place.Empty", label: OPTIONAL },
+      { name: "more", number: 1, type: Type.MESSAGE, typeName: ".place.Other", label: OPTIONAL },
       { name: "held", number: 2, type: Type.MESSAGE, typeName: `.place.${holds}`, label: OPTIONAL },
     ],
   });
@@ -262,7 +262,7 @@ it("a field is found below messages that have none themselves", () => {
     package: "place",
     syntax: "proto3",
     messageType: [
-      { name: "Empty" },
+      { name: "Other", field: [{ name: "note", number: 1, type: Type.STRING, label: OPTIONAL }] },
       held("Request", "Outer"),
       held("Outer", "Middle"),
       held("Middle", "Inner"),

@@ -102,6 +102,19 @@ describe("definePolicy", () => {
     },
   );
 
+  it("refuses a bound field that is named as in the .proto file", () => {
+    const misspelt = credential("session", { header: "a", claims: { mailbox_id: "bigint" } });
+    const rules = {
+      ...Object.fromEntries(Mailbox.methods.map(({ localName }) => [localName, open])),
+      converse: requires(misspelt),
+    };
+    expect(smuggle(Mailbox, rules)).toThrow(
+      new TypeError(
+        'the policy of countersign.example.v1.Mailbox: converse: credential "session" binds "mailbox_id": name the field as in TypeScript, "mailboxId"',
+      ),
+    );
+  });
+
   it("refuses a secret's field that is no string", () => {
     const service = oneFieldService({ name: "mailbox_id", type: FieldDescriptorProto_Type.INT64 });
     const keyed = credential("keyed", { header: "a", secretField: "mailboxId", claims: {} });
