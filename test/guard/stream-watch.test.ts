@@ -206,6 +206,7 @@ describe("a race", () => {
     for (const race of races) {
       await expect(race).rejects.toBe(denied);
     }
+    await expect(watch.race(new Promise(() => {}))).rejects.toBe(denied);
     // What is given up must not be reported as unhandled either.
     await expect(watch.race(Promise.reject(new Error("unheard")))).rejects.toBe(denied);
   });
@@ -262,6 +263,18 @@ describe("verifying again", () => {
     await later.counted.reached;
     other.call.abort();
     expect(counted.asked).toBe(atEnd);
+  });
+
+  it("keeps no process alive", () => {
+    // Lists what does.
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+    const before = timers();
+    const calls = Array.from({ length: 20 }, () => start({ isProtected: true, everyMs: 60_000 }));
+    expect(timers() - before).toBeLessThan(10);
+    for (const { call } of calls) {
+      call.abort();
+    }
   });
 
   it("is not needed where there is no credential", async () => {

@@ -91,6 +91,16 @@ it("there is one for every unary RPC, with the size of its requests", () => {
     ["SendLetter", 4_194_304],
   ]);
   expect(sizesOf(start(sizes)).map(([, size]) => size)).toEqual([10, 10, 20, 20]);
+  const { mailbox } = mailboxService();
+  const own = service(
+    sessionPolicy,
+    Object.fromEntries(
+      [...mailbox.handlers].map(([method, handler]) => [method.localName, handler]),
+    ) as never,
+    { readMaxBytes: { getBulletin: 30, sendLetter: 40 } },
+  );
+  const guard = guardOf([own], { session: verifySession }, sizes);
+  expect(guard.unaryRoutes().map(({ readMaxBytes }) => readMaxBytes)).toEqual([30, 10, 20, 40]);
 });
 
 describe.each<[string, GuardSettings]>([
@@ -156,6 +166,19 @@ describe.each<[string, GuardSettings]>([
     await expect(run(sendLetter, verdict)).rejects.toMatchObject(refused);
     expect(handled).toEqual([]);
     expect(events).toMatchObject([{ reason: "revoked", credential: "session" }]);
+  });
+
+  it("a token is asked about once where nothing took long, by the machine's clock", async () => {
+    const asked: boolean[] = [];
+    const { call } = start({
+      ...settings,
+      verify: (_token, { isRecheck }) => {
+        asked.push(isRecheck);
+        return { mailboxId: 7n };
+      },
+    });
+    await call(sendLetter, "right");
+    expect(asked).toEqual([false]);
   });
 
   it("a token that is good after all is asked about once more only", async () => {
