@@ -6,6 +6,7 @@ import type { StateCore, StateTransaction } from "./core.ts";
 import { forgetInstructions, forgetReplies } from "./forget-messages.ts";
 import { anotherSender } from "./honest-replies.ts";
 import { assertRunning, holdRunning } from "./liveness.ts";
+import { isLost } from "./lost-objects.ts";
 import { type CheckedMessage, checkReply } from "./message-rules.ts";
 import { type ObjectGraph, readTrees } from "./object-graph.ts";
 import { announceObjects } from "./object-trees.ts";
@@ -58,6 +59,11 @@ export interface Replies {
    * @throws ConnectError as for any run that is not running.
    */
   confirm(runId: bigint, messageId: string): Promise<void>;
+  /**
+   * Tells whether an object that is announced and not there will never come: it
+   * is part of replies, and their nodes are not available any more.
+   */
+  isLost(runId: bigint, objectId: string): Promise<boolean>;
 }
 
 /** Creates the part of the state that keeps replies. */
@@ -86,6 +92,7 @@ export function createReplyState(core: StateCore): Replies {
         await holdRunning(tx, runId);
         await confirmReply(tx, toSqlInteger(runId), messageId);
       }),
+    isLost: (runId, objectId) => isLost(core, runId, objectId),
   };
 }
 

@@ -126,12 +126,13 @@ function appHandlers(state: LinkState, authority: Authority): AppHandlers {
     },
     async pullObject({ node, objectId }, { caller }) {
       assertSuperLink(node);
-      const found = await objects.get(caller.runId, objectId);
-      return {
-        objectFound: found !== undefined,
-        objectAvailable: found?.content !== undefined,
-        ...(found?.content === undefined ? {} : { objectContent: found.content }),
-      };
+      const { runId } = caller;
+      const known = await objects.get(runId, objectId);
+      if (known?.content !== undefined) {
+        return { objectFound: true, objectAvailable: true, objectContent: known.content };
+      }
+      const isComing = known !== undefined && !(await replies.isLost(runId, objectId));
+      return { objectFound: isComing, objectAvailable: false };
     },
     async confirmMessageReceived({ messageObjectId }, { caller }) {
       await replies.confirm(caller.runId, messageObjectId);

@@ -450,6 +450,38 @@ describe("replies", () => {
     expect(await answer(world, runId, instruction.id)).toBe(3);
   });
 
+  it("are lost when their node goes before it has pushed their objects", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const { replies, nodes } = world.state;
+    const [instruction, other] = [await world.send(runId, node), await world.send(runId, node)];
+    const content = settings({ loss: 0.25 });
+    const reply = world.reply(instruction, { content });
+    const { objectsToPush } = await replies.push(reply.message, reply.tree, 1);
+    expect(objectsToPush.length).toBeGreaterThan(1);
+    const lost = () => Promise.all(objectsToPush.map((id) => replies.isLost(runId, id)));
+    const all = (value: boolean) => objectsToPush.map(() => value);
+    expect(await lost()).toEqual(all(false));
+    await nodes.deactivate(node);
+    world.clock.advance(1);
+    expect(await lost()).toEqual(all(true));
+    expect(await replies.isLost(runId, other.id), "no part of a reply").toBe(false);
+    expect(await replies.isLost(await world.runningRun().then((run) => run.runId), reply.id)).toBe(
+      false,
+    );
+
+    // Another node may bring the parts that its own reply has too.
+    const second = await world.onlineNode();
+    const sent = await world.send(runId, second);
+    const same = world.reply(sent, { content });
+    await replies.push(same.message, same.tree, 1);
+    expect(await replies.isLost(runId, reply.id)).toBe(true);
+    const shared = objectsToPush.filter((id) => id !== reply.id);
+    for (const id of shared) expect(await replies.isLost(runId, id)).toBe(false);
+    await nodes.unregister(second);
+    for (const id of shared) expect(await replies.isLost(runId, id)).toBe(true);
+  });
+
   it("need a running run, and a message that is a reply", async () => {
     await using world = await createWorld();
     const { runId, node } = await runWithNode(world);

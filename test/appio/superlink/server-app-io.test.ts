@@ -313,6 +313,23 @@ describe("messages", () => {
     expect(run?.bytesRecv).toBeGreaterThan(0n);
   });
 
+  it("whose node goes before it has pushed their objects are not waited for", async () => {
+    const { runId, app } = await world.runningRun();
+    const { nodeId, fleet } = await world.onlineNode();
+    const instruction = drafts.instruction(runId, nodeId);
+    await send(app, instruction);
+    await fleet.pullMessages({ node: { nodeId } });
+    const reply = drafts.reply(instruction);
+    await fleet.pushMessages({ messagesList: [reply.message], messageObjectTrees: [reply.tree] });
+    const asked = { messageIds: [instruction.id] };
+    expect((await app.pullMessages(asked)).messagesList).toEqual([reply.message]);
+    const pull = () => app.pullObject({ node: superLinkNode, objectId: reply.id });
+    expect(await pull()).toMatchObject({ objectFound: true, objectAvailable: false });
+    await fleet.deactivateNode({ nodeId });
+    world.clock.advance(1);
+    expect(await pull()).toMatchObject({ objectFound: false, objectAvailable: false });
+  });
+
   it("case 39: an unknown destination leaves its place empty", async () => {
     const { runId, app } = await world.runningRun();
     const { message, tree } = drafts.instruction(runId, 99n);
