@@ -158,6 +158,10 @@ export class UnaryCall
     if (!this.#isReading) {
       return;
     }
+    if (this.call.exchange.hasAnswer) {
+      this.#finish(undefined, unavailable());
+      return;
+    }
     try {
       if (this.#isOneMessage(chunk)) {
         this.#hold(chunk.length);
@@ -200,6 +204,10 @@ export class UnaryCall
     if (!this.#isReading) {
       return;
     }
+    if (this.call.exchange.hasAnswer) {
+      this.#finish(undefined, unavailable());
+      return;
+    }
     this.#stopReading();
     try {
       if (this.#reader?.isIncomplete) {
@@ -228,7 +236,8 @@ export class UnaryCall
 
   #admitted(verdict: Verdict): void {
     this.#verdict = verdict;
-    const fault = this.call.exchange.isClosed ? callerGone() : this.#timeoutFault;
+    const { isClosed, hasAnswer } = this.call.exchange;
+    const fault = isClosed ? callerGone() : hasAnswer ? unavailable() : this.#timeoutFault;
     if (fault !== undefined) {
       this.#finish(undefined, fault);
       return;
@@ -309,7 +318,10 @@ export class UnaryCall
     this.#isOver = true;
     const { exchange } = this.call;
     if (this.#isReading) {
-      exchange.holdBody(true);
+      // Who has been answered by another (a call that was shed) has a body that must drain.
+      if (!exchange.hasAnswer) {
+        exchange.holdBody(true);
+      }
       this.#stopReading();
     }
     this.#options.budget.release(this.#heldBytes);

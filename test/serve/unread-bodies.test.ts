@@ -129,6 +129,28 @@ describe.each([
   });
 });
 
+it("lets go of bodies that wait for the memory that bodies may take together", async () => {
+  await using mailbox = await serveMailbox({
+    readMaxBytes: 16 * mebibyte,
+    limits: { maxBodyBytes: mebibyte, maxUnreadBytes: mebibyte, maxConcurrentCalls: 4 },
+  });
+  const { url } = mailbox.server;
+  const [first, greedy] = [openHttp2(url), openHttp2(url)];
+  // It began first, so it may take all that there is, and go on.
+  upload(first, sendLetter);
+  const many = Array.from({ length: 3 }, () => statusOf(upload(greedy, sendLetter)));
+  expect(await Promise.all(many)).toEqual(many.map(() => Code.Unavailable));
+  // They are open no more: a call finds room beside the first one.
+  const count = grpcHeaders("/countersign.example.v1.Mailbox/CountLetters");
+  const room = () => http2Request(first, count, emptyMessage).then(({ trailers }) => trailers[1]);
+  for (const _ of many) {
+    const some = await Promise.all([room(), room(), room()]);
+    expect(some).toEqual(["0", "0", "0"]);
+  }
+  first.destroy();
+  greedy.destroy();
+});
+
 it("breaks an answer off that was begun, to let go of the body", async () => {
   await using mailbox = await serveMailbox({
     readMaxBytes: 16 * mebibyte,
