@@ -141,13 +141,15 @@ const resetNames = [
   ...["CONNECT_ERROR", "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"],
 ];
 
-/** Those that are not an internal error (gRPC over HTTP/2, "Errors"), as connect has them. */
+/**
+ * Those that are not an internal error (gRPC over HTTP/2, "Errors"). Where gRPC
+ * says RESOURCE_EXHAUSTED of a peer that asks for calm, this says Unavailable,
+ * on which clients wait and try again: Grid takes the other for an empty list.
+ */
 const codesOfResets: ReadonlyMap<number, Code> = new Map([
   [constants.NGHTTP2_REFUSED_STREAM, Code.Unavailable],
   [constants.NGHTTP2_CANCEL, Code.Canceled],
-  [constants.NGHTTP2_ENHANCE_YOUR_CALM, Code.ResourceExhausted],
-  [constants.NGHTTP2_INADEQUATE_SECURITY, Code.PermissionDenied],
-  [constants.NGHTTP2_HTTP_1_1_REQUIRED, Code.PermissionDenied],
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM, Code.Unavailable],
 ]);
 
 /** What a stream that was closed before its answer means, in connect's words. */

@@ -1,14 +1,22 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 
-/** Node's codes of a connection that broke while it was in use. */
+/** Node's codes of a connection that broke while it was in use, or of a way there that is gone. */
 const lost: ReadonlySet<string> = new Set([
+  "EAI_AGAIN",
   "ECONNRESET",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "ENETRESET",
+  "ENETUNREACH",
+  "ENOTFOUND",
   "EPIPE",
   "ERR_HTTP2_INVALID_SESSION",
   "ERR_HTTP2_INVALID_STREAM",
   "ERR_HTTP2_STREAM_CANCEL",
   "ERR_STREAM_DESTROYED",
   "ERR_STREAM_PREMATURE_CLOSE",
+  "ETIMEDOUT",
 ]);
 
 /** What connect says of a stream that went with its connection, and of one that the server cancelled. */
@@ -70,6 +78,9 @@ function unavailableIfLost(reason: unknown, signal: AbortSignal | undefined): un
 
 function isLostConnection(reason: unknown): boolean {
   const error = ConnectError.from(reason);
+  if (error.code === Code.Unavailable) {
+    return false;
+  }
   return (
     (error.code === Code.Canceled && cancelledStream.test(error.rawMessage)) ||
     (error.code === Code.Internal && refusedStream.test(error.rawMessage)) ||

@@ -245,12 +245,16 @@ describe("a call", () => {
   it.each([
     ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM, Code.Unavailable],
     ["CANCEL", constants.NGHTTP2_CANCEL, Code.Unavailable],
-    ["ENHANCE_YOUR_CALM", constants.NGHTTP2_ENHANCE_YOUR_CALM, Code.ResourceExhausted],
+    ["ENHANCE_YOUR_CALM", constants.NGHTTP2_ENHANCE_YOUR_CALM, Code.Unavailable],
+    ["HTTP_1_1_REQUIRED", constants.NGHTTP2_HTTP_1_1_REQUIRED, Code.Internal],
     ["INTERNAL_ERROR", constants.NGHTTP2_INTERNAL_ERROR, Code.Internal],
-  ])("whose stream is reset with %s fails as gRPC says", async (_, reset, code) => {
-    const outcome = await outcomeOf(connection.transport, (stream) => stream.close(reset));
-    expect(outcome).toMatchObject({ code: Code[code] });
-  });
+  ])(
+    "whose stream is reset with %s fails with a code that Grid can act on",
+    async (_, reset, code) => {
+      const outcome = await outcomeOf(connection.transport, (stream) => stream.close(reset));
+      expect(outcome).toMatchObject({ code: Code[code] });
+    },
+  );
 
   it("that finds no server is Unavailable", async () => {
     server.close();

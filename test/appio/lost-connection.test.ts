@@ -9,6 +9,7 @@ import { ServerAppIo } from "../../gen/flwr/proto/serverappio_pb.ts";
 import { generatePrivateKey } from "../../src/appio/credentials/private-key.ts";
 import { type GrpcConnection, openGrpc } from "../../src/appio/grpc-connection.ts";
 import { connectToLaunches } from "../../src/appio/launch/launch-client.ts";
+import { callUnlessLost } from "../../src/appio/lost-connection.ts";
 import { connectToFleet } from "../../src/appio/supernode/fleet-link.ts";
 import { transportTo } from "../../src/client/located-transport.ts";
 
@@ -150,5 +151,25 @@ describe("over a transport that its user has made", () => {
     const launches = connectToLaunches({ appIo: baseUrl, transport, retry }, "serverapp", signal);
     expect(await launches.list()).toEqual([]);
     expect(calls).toHaveLength(2);
+  });
+});
+
+describe("what tells that the other end is out of reach", () => {
+  it.each(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "ECONNRESET", "EAI_AGAIN"])(
+    "%s is Unavailable",
+    async (code) => {
+      const cause = Object.assign(new Error(`read ${code}`), { code });
+      const call = () => Promise.reject(new ConnectError("x", Code.Internal, {}, [], cause));
+      await expect(callUnlessLost(call, undefined)).rejects.toMatchObject({
+        code: Code.Unavailable,
+        rawMessage: "The connection was lost: x",
+      });
+    },
+  );
+
+  it("is told once", async () => {
+    const cause = Object.assign(new Error("read ETIMEDOUT"), { code: "ETIMEDOUT" });
+    const known = new ConnectError("out of reach", Code.Unavailable, {}, [], cause);
+    await expect(callUnlessLost(() => Promise.reject(known), undefined)).rejects.toBe(known);
   });
 });
