@@ -30,8 +30,9 @@ export function watchUnhandled({ captureErrors, onLog }: UnhandledErrorsOptions)
   failed.catch(() => {});
   let isWorking = false;
   const release = captureErrors?.((error) => {
-    giveUp(error);
-    if (!isWorking) {
+    if (isWorking) {
+      giveUp(error);
+    } else {
       for (const line of linesOfThrown("The app did not handle an error", error)) {
         onLog?.(line);
       }
