@@ -55,7 +55,8 @@ export function parseRunId(text: string): bigint {
  */
 export function parseServiceUrl(text: string): string {
   const url = URL.parse(text);
-  if (url !== null && `${url.username}${url.password}` !== "") {
+  // Not what the URL says: in one that cannot be parsed the password is in another part, or in none.
+  if (text.includes("@")) {
     throw new UsageError(
       "The URL of a service must not hold a user name or password: services take tokens and signatures only.",
     );

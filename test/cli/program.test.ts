@@ -119,10 +119,15 @@ test("an unreachable SuperLink is one sentence and exit code 1", async () => {
   ]);
 });
 
-test("a password in a service's URL is refused and not shown", async () => {
+test.each([
+  "http://user:pass@127.0.0.1:1",
+  // None of these can be parsed, or not as it was meant.
+  "http://user:pa#ss@127.0.0.1:1",
+  "user:pass@127.0.0.1:1",
+])("a password in a service's URL is refused and not shown: %s", async (url) => {
   const { code, stdout, stderr } = await run(["ls"], {
     COUNTERSIGN_OPERATOR_TOKEN: "some-token",
-    COUNTERSIGN_SUPERLINK: "http://user:pass@127.0.0.1:1",
+    COUNTERSIGN_SUPERLINK: url,
   });
   expect({ code, stdout, stderr }).toEqual({
     code: 2,
