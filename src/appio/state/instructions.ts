@@ -54,9 +54,9 @@ export interface Instructions {
    */
   take(nodeId: bigint): Promise<StoredMessage | undefined>;
   /**
-   * Releases the objects of a message that a node has taken and pulled, or that
-   * has expired meanwhile. Any other id changes nothing: the run's other messages
-   * and the replies are for those who get them to confirm.
+   * Releases the objects of a message that a node has taken and pulled. Any
+   * other id changes nothing: the run's other messages and the replies are for
+   * those who get them to confirm.
    *
    * @throws ConnectError as for any run that is not running.
    */

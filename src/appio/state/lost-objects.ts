@@ -16,6 +16,8 @@ export async function isLost(core: StateCore, runId: bigint, objectId: string): 
         .select("object_id")
         .where("run_id", "=", run)
         .where("object_id", "=", objectId)
+        // It may have come since somebody looked.
+        .where("is_available", "=", 0n)
         .union(
           db
             .selectFrom("run_object_child")

@@ -124,9 +124,7 @@ describe("a federated run one of whose SuperLinks is killed completes on the oth
   test("also when a message was handed out and never arrived", { timeout: 60_000 }, async () => {
     const runId = await startRun();
     await hasAnswers(runId, 1);
-    // From here on nodes get no answers from one of the two, but what it does for them is done.
-    const victim = await untilAnswersAreLost();
-    const lost = await findLostMessage();
+    const { victim, lost } = await loseMessage();
     await kill(victim);
     const done = await expectAllDone(runId);
     expect(done.messageIds).toContain(lost);
@@ -134,20 +132,46 @@ describe("a federated run one of whose SuperLinks is killed completes on the oth
   });
 });
 
-/** Keeps the answers of the SuperLink that has the last node's connection from arriving. */
-async function untilAnswersAreLost(): Promise<number> {
-  const victim = fronts.fleet.targets.findIndex(({ connections }) => connections > 0);
-  const target = fronts.fleet.targets[victim];
-  if (target === undefined) {
-    throw new Error("no node is connected");
+/**
+ * Keeps the answers of one SuperLink from arriving, though what it does for the
+ * nodes is done, until one of them had a message in it.
+ */
+async function loseMessage(): Promise<{ readonly victim: number; readonly lost: string }> {
+  for (;;) {
+    await untilAllAreAsked();
+    const victim = fronts.fleet.targets.findIndex(({ connections }) => connections > 0);
+    const target = fronts.fleet.targets[victim];
+    if (target === undefined) {
+      throw new Error("no node is connected");
+    }
+    target.answersPass = false;
+    const lost = await findLostMessage();
+    if (lost !== undefined) {
+      return { victim, lost };
+    }
+    // The answer that was lost was another one, and its node waits for it.
+    target.answersPass = true;
+    fronts.fleet.cut();
   }
-  target.answersPass = false;
-  return victim;
 }
 
-/** Waits for a message that was handed out a while ago and is not confirmed: its answer was swallowed. */
-async function findLostMessage(): Promise<string> {
+/** Waits until every node has a message that it is about to ask for. */
+async function untilAllAreAsked(): Promise<void> {
   for (;;) {
+    const { waiting } = await database.query
+      .selectFrom("instruction")
+      .select(({ fn }) => fn.countAll().as("waiting"))
+      .where("delivered_at", "is", null)
+      .executeTakeFirstOrThrow();
+    if (Number(waiting) === nodes) {
+      return;
+    }
+  }
+}
+
+/** Waits for a message that was handed out a while ago and is not confirmed; undefined if there is none after 3 s. */
+async function findLostMessage(): Promise<string | undefined> {
+  for (let waitedMs = 0; waitedMs < 3_000; waitedMs += 50) {
     const row = await database.query
       .selectFrom("instruction")
       .innerJoin("run_object", (join) =>
@@ -164,6 +188,7 @@ async function findLostMessage(): Promise<string> {
     await delay(50);
     await database.transaction(async () => {});
   }
+  return undefined;
 }
 
 async function startSuperLinkOn(url: string, tokenFile: string): Promise<SuperLink> {
