@@ -20,7 +20,9 @@ const postgresSuites = [
 /** What takes long is left to scripts of its own, which set these variables and which the CI calls too. */
 const long = [
   ...(process.env.REPLICA_ROUNDS === undefined ? ["test/postgres/replicas/kill.test.ts"] : []),
-  ...(process.env.ATTACK_BREADTH === undefined ? ["test/testing/bad-servers.test.ts"] : []),
+  ...(process.env.ATTACK_BREADTH === undefined
+    ? ["test/testing/bad-servers.test.ts", "test/appio/refused-push.test.ts"]
+    : []),
   ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),
 ];
 
