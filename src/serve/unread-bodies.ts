@@ -23,7 +23,9 @@ interface Holder<C extends Unreading> {
  * handler does not read. Each is bounded by its flow-control window, but a
  * connection has many of them, and node:http2 gives back the connection's own
  * window as data arrives, read or not. What is counted is the memory that is
- * held, which can be a hundred times the bytes that the windows count.
+ * held, which can be a hundred times the bytes that the windows count. It is no
+ * bound within one turn of the event loop, in which Node reads from every socket
+ * before this can look: `maxConnections` bounds that.
  */
 export class UnreadBodies<C extends Unreading> {
   readonly #maxBytes: number;
