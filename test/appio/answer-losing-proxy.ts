@@ -1,9 +1,8 @@
-import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import type { Socket } from "node:net";
+import { openTcpProxy, type TcpProxy } from "../tcp-proxy.ts";
 
 /** A TCP proxy in front of an HTTP/2 server, which can lose answers. */
-export interface AnswerLosingProxy extends AsyncDisposable {
-  readonly url: string;
+export interface AnswerLosingProxy extends TcpProxy {
   /** Breaks the connection in place of the next answer: the server has done what it was asked. */
   loseNextAnswer(): void;
   /** How many answers were lost. */
@@ -15,13 +14,12 @@ const headersFrame = 1;
 
 /** Opens a proxy in front of the server at a URL. */
 export async function openAnswerLosingProxy(target: string): Promise<AnswerLosingProxy> {
-  const { hostname, port: targetPort } = new URL(target);
   let isLosing = false;
   let lost = 0;
-  const proxy = createServer((client) => {
-    const server = connect({ port: Number(targetPort), host: hostname });
+  const join = (client: Socket, server: Socket) => {
     let unread = Buffer.alloc(0);
     client.pipe(server);
+    server.once("end", () => client.end());
     server.on("data", (chunk: Buffer) => {
       unread = Buffer.concat([unread, chunk]);
       while (unread.length >= frameHead) {
@@ -40,26 +38,13 @@ export async function openAnswerLosingProxy(target: string): Promise<AnswerLosin
         unread = unread.subarray(length);
       }
     });
-    for (const [one, other] of [
-      [client, server],
-      [server, client],
-    ] as const) {
-      one.on("error", () => {});
-      one.once("close", () => other.destroy());
-    }
-  });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
-  const address = proxy.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
+  };
+  const proxy = await openTcpProxy(Number(new URL(target).port), join);
   return {
-    url: `http://127.0.0.1:${port}`,
+    ...proxy,
     loseNextAnswer() {
       isLosing = true;
     },
     lost: () => lost,
-    [Symbol.asyncDispose]: async () => {
-      proxy.close();
-    },
   };
 }
