@@ -4,7 +4,6 @@ import { createTransport } from "@connectrpc/connect/protocol-grpc";
 import {
   compressionBrotli,
   compressionGzip,
-  createGrpcTransport,
   createNodeHttpClient,
   type Http2SessionManager,
 } from "@connectrpc/connect-node";
@@ -17,8 +16,8 @@ export interface UploadTransportOptions {
   readonly baseUrl: string;
   readonly sessionManager: Http2SessionManager;
   readonly interceptors: Interceptor[];
-  /** Makes all other calls. Default: connect's gRPC transport. */
-  readonly usual?: Transport;
+  /** Makes all other calls. */
+  readonly usual: Transport;
 }
 
 /** Smaller contents go the usual way: a copy costs less than a write of its own. */
@@ -35,7 +34,7 @@ const { number: contentNumber } = PushObjectRequestSchema.field.objectContent;
  * frees them.
  */
 export function createUploadTransport(options: UploadTransportOptions): Transport {
-  const { baseUrl, sessionManager, interceptors, usual = createGrpcTransport(options) } = options;
+  const { baseUrl, sessionManager, interceptors, usual } = options;
   const httpClient = createNodeHttpClient({
     httpVersion: "2",
     sessionProvider: () => sessionManager,
