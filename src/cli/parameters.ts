@@ -37,6 +37,16 @@ export function parseCount(text: string): number {
   return parseWhole(text, 1, 10_000);
 }
 
+/** A number of runs: as many as a SuperLink creates in one call. */
+export function parseRunCount(text: string): number {
+  return parseWhole(text, 1, 1_000);
+}
+
+/** A size in bytes, 0 for nothing at all. */
+export function parseBytes(text: string): number {
+  return parseWhole(text, 0, Number.MAX_SAFE_INTEGER);
+}
+
 /** A run's id: an unsigned 64-bit integer other than 0. */
 export function parseRunId(text: string): bigint {
   const id = /^[0-9]{1,20}$/.test(text) ? BigInt(text) : 0n;

@@ -9,7 +9,7 @@ import {
 import { askControl, type ControlOptions, withControlOptions } from "./control-client.ts";
 import { CommandError } from "./exit-code.ts";
 import { printJson, printLine } from "./output.ts";
-import { collectSettings, parseCount } from "./parameters.ts";
+import { collectSettings, parseRunCount } from "./parameters.ts";
 
 interface RunOptions extends ControlOptions {
   readonly count: number;
@@ -29,7 +29,7 @@ export function runCommand(): Command {
         "app bundle: what npm pack makes of an app, or flwr build of one in Python",
       ),
     )
-    .addOption(new Option("--count <n>", "how many runs").argParser(parseCount).default(1))
+    .addOption(new Option("--count <n>", "how many runs").argParser(parseRunCount).default(1))
     .addOption(
       new Option(
         "--run-config <key=value>",

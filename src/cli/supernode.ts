@@ -21,6 +21,7 @@ import {
 import { printableText, printJson } from "./output.ts";
 import {
   collectSettings,
+  parseBytes,
   parseCount,
   parseMilliseconds,
   parsePort,
@@ -43,6 +44,7 @@ interface SuperNodeCommandOptions
   readonly replyPollMs?: number;
   readonly objectPollMs?: number;
   readonly maxConcurrent?: number;
+  readonly maxBundleBytes?: number;
   readonly superexecPollMs?: number;
   readonly watchStdin?: boolean;
 }
@@ -110,6 +112,12 @@ export function superNodeCommand(): Command {
     )
     .addOption(
       new Option(
+        "--max-bundle-bytes <n>",
+        "app bundles that are kept for runs without a message here (default: 67108864)",
+      ).argParser(parseBytes),
+    )
+    .addOption(
+      new Option(
         "--superexec-poll-ms <ms>",
         "how often the SuperExec polls (default: 1000)",
       ).argParser(parseMilliseconds),
@@ -127,8 +135,8 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
   const privateKey = keyFile === undefined ? undefined : await readPrivateKeyFile(keyFile);
   const { startSuperNode } = await import("../appio/supernode/supernode.ts");
   using lifetime = untilTold(options);
-  const { pollIntervalMs, replyPollMs, objectPollMs, maxConcurrent, superexecPollMs, nodeConfig } =
-    options;
+  const { pollIntervalMs, replyPollMs, objectPollMs, superexecPollMs, nodeConfig } = options;
+  const { maxConcurrent, maxBundleBytes } = options;
   const log = createQuietLog();
   const superNode = await startSuperNode({
     fleet: options.superlink,
@@ -151,6 +159,7 @@ async function runSuperNode(options: SuperNodeCommandOptions, command: Command):
     ...(replyPollMs === undefined ? {} : { replyPollIntervalMs: replyPollMs }),
     ...(objectPollMs === undefined ? {} : { pulling: { initialBackoffMs: objectPollMs } }),
     ...(maxConcurrent === undefined ? {} : { maxConcurrentMessages: maxConcurrent }),
+    ...(maxBundleBytes === undefined ? {} : { maxBundleBytes }),
   }).catch((error: unknown) => {
     // Told to stop before it was ready: nothing has failed.
     if (lifetime.signal.aborted) return undefined;

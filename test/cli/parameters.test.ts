@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { maxNewRuns } from "../../src/appio/state/new-runs.ts";
 import {
   collectSettings,
+  parseBytes,
   parseCount,
   parsePort,
+  parseRunCount,
   parseRunId,
   parseServiceUrl,
   parseSetting,
@@ -56,6 +59,17 @@ test("ports go from 0 to 65535, counts begin at 1", () => {
   expect(() => parsePort("65536")).toThrow("from 0 to 65535");
   expect(() => parsePort("1e3")).toThrow("Expected a whole number");
   expect(() => parseCount("0")).toThrow("from 1");
+});
+
+test("as many runs are created as a SuperLink creates in one call", () => {
+  expect(parseRunCount(String(maxNewRuns))).toBe(maxNewRuns);
+  expect(() => parseRunCount(String(maxNewRuns + 1))).toThrow("from 1 to 1000");
+});
+
+test("a size may be nothing at all, but no fraction", () => {
+  expect(parseBytes("0")).toBe(0);
+  expect(parseBytes("67108864")).toBe(67_108_864);
+  expect(() => parseBytes("1.5")).toThrow("Expected a whole number");
 });
 
 test.each(["127.0.0.1:9091", "ftp://a", "", "http://a?b", "http://a#b"])(

@@ -13,7 +13,7 @@ describe("a wrong command line exits with 2 and does nothing", () => {
     [["log", "0"], "Expected a run id: a whole number from 1 to 18446744073709551615."],
     [["superexec", "serverapp", "--flower-commands", "bin"], "needs --app-runtime flower"],
     [["superexec", "serverapp", "--app-runtime", "flower", "--", "app"], "exclude each other"],
-    [["run", "x.tgz", "--count", "0"], "Expected a whole number from 1 to 10000."],
+    [["run", "x.tgz", "--count", "0"], "Expected a whole number from 1 to 1000."],
     [["ls", "--superlink", "localhost"], "Expected a URL such as http://127.0.0.1:9091."],
     [["app", "serverapp"], "error: required option '--address <url>' not specified"],
   ])("%j", async (parameters, message) => {
