@@ -2,10 +2,11 @@ import type { TokenDigest } from "../policy/token.ts";
 import { type Refusal, type StoreUnavailable, storeUnavailable } from "../policy/verifier.ts";
 import { askStore } from "./ask-store.ts";
 import { type AuthorityClock, readClock } from "./authority-clock.ts";
+import type { PackedTokens } from "./packed-tokens.ts";
 import { createRecentTokens } from "./recent-tokens.ts";
 import { createRemovedTokens } from "./removed-tokens.ts";
 import type { AnySqlDatabase } from "./sql-database.ts";
-import { type TokenMap, tokenMapOf } from "./token-map.ts";
+import { tokenMapOf } from "./token-map.ts";
 import type { TokenRecord, TokenTables } from "./token-table.ts";
 import { findToken } from "./token-table.ts";
 
@@ -52,7 +53,7 @@ export async function createTokenLookup(
     return {
       find: (digest) =>
         database.isOpen ? (findInMap(tokens, digest) ?? removed.find(digest)) : closed(),
-      put: tokens.put,
+      put: (record) => tokens.put(record),
       remove({ runId, digest }, reason) {
         tokens.remove(runId);
         removed.note(digest, reason);
@@ -87,7 +88,7 @@ export async function createTokenLookup(
     return { runId: found.runId, isExpired: found.remainingMs < 0 };
   }
 
-  function findInMap(tokens: TokenMap, digest: TokenDigest): FoundToken | undefined {
+  function findInMap(tokens: PackedTokens, digest: TokenDigest): FoundToken | undefined {
     const record = tokens.find(digest);
     return (
       record && { runId: record.runId, isExpired: record.activeUntilMs < readClock(clock.now) }

@@ -1,27 +1,17 @@
-import type { TokenDigest } from "../policy/token.ts";
+import { PackedTokens } from "./packed-tokens.ts";
 import type { AnySqlDatabase } from "./sql-database.ts";
-import type { TokenRecord, TokenTables } from "./token-table.ts";
+import type { TokenTables } from "./token-table.ts";
 import { readTokens } from "./token-table.ts";
 
-/**
- * The token table in memory, for a database that only this process changes.
- * Changes are to reach it in the turn in which they are committed, so that it
- * never knows more or less than the table.
- */
-export interface TokenMap {
-  /** Finds a token, live or not. */
-  find(digest: TokenDigest): TokenRecord | undefined;
-  /** Sets the one token of a run. */
-  put(record: TokenRecord): void;
-  /** Forgets the token of a run. */
-  remove(runId: bigint): void;
-}
-
 /** All authorities on one database see one map: each would miss what another one revokes. */
-const maps = new WeakMap<AnySqlDatabase, Promise<TokenMap>>();
+const maps = new WeakMap<AnySqlDatabase, Promise<PackedTokens>>();
 
-/** Returns the map of a database, reading the table when it is asked for first. */
-export function tokenMapOf(database: AnySqlDatabase): Promise<TokenMap> {
+/**
+ * Returns the token table in memory, of a database that only this process
+ * changes; reads it when it is asked for first. Changes are to reach it in the turn
+ * in which they are committed, so that it never knows more or less than the table.
+ */
+export function tokenMapOf(database: AnySqlDatabase): Promise<PackedTokens> {
   let map = maps.get(database);
   if (map === undefined) {
     map = readTokenMap(database);
@@ -31,27 +21,14 @@ export function tokenMapOf(database: AnySqlDatabase): Promise<TokenMap> {
   return map;
 }
 
-async function readTokenMap(database: AnySqlDatabase): Promise<TokenMap> {
-  const byDigest = new Map<TokenDigest, TokenRecord>();
-  const byRun = new Map<bigint, TokenDigest>();
-
-  function remove(runId: bigint): void {
-    const digest = byRun.get(runId);
-    if (digest !== undefined) {
-      byRun.delete(runId);
-      byDigest.delete(digest);
+async function readTokenMap(database: AnySqlDatabase): Promise<PackedTokens> {
+  const tokens = new PackedTokens();
+  await database.withTables<TokenTables>().transaction(async ({ query }) => {
+    for await (const page of readTokens(query)) {
+      for (const record of page) {
+        tokens.put(record);
+      }
     }
-  }
-
-  function put(record: TokenRecord): void {
-    // The token it replaces has expired, but would be live again if the clock were set back.
-    remove(record.runId);
-    byRun.set(record.runId, record.digest);
-    byDigest.set(record.digest, record);
-  }
-
-  for (const record of await readTokens(database.withTables<TokenTables>().query)) {
-    put(record);
-  }
-  return { find: (digest) => byDigest.get(digest), put, remove };
+  });
+  return tokens;
 }
