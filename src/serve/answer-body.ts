@@ -7,8 +7,12 @@ export interface AnswerSink {
   readonly writable: Writable;
   /** Whether nothing can be sent any more. */
   isClosed(): boolean;
-  /** Sends status and headers. */
-  begin(): void;
+  /**
+   * Sends status and headers.
+   *
+   * @param isEmpty - whether no body follows.
+   */
+  begin(isEmpty: boolean): void;
   /** Ends the answer, with its trailers. */
   finish(): void;
   /** Breaks the answer off. */
@@ -29,7 +33,7 @@ export async function sendAnswer(
     // handler may set some.
     let next = await chunks?.next();
     if (!sink.isClosed()) {
-      sink.begin();
+      sink.begin(next?.done !== false);
     }
     while (next?.done === false && !sink.isClosed()) {
       if (!sink.writable.write(next.value)) {

@@ -5,9 +5,11 @@ import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.
 import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { drainBody, readBody, unreadPieces } from "./request-body.ts";
+import { trailersOnly } from "./trailers-only.ts";
 
 const withTrailers = { waitForTrailers: true };
 const withoutTrailers = {};
+const endingStream = { endStream: true };
 
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
@@ -139,28 +141,32 @@ export class Http2Exchange implements Exchange {
     }
   }
 
-  async answer(response: UniversalServerResponse): Promise<void> {
+  async answer({ status, header, body, trailer }: UniversalServerResponse): Promise<void> {
     if (this.#hasAnswer) {
       return;
     }
     this.#hasAnswer = true;
     const stream = this.#stream;
-    const hasContent = response.body !== undefined || response.trailer !== undefined;
-    await sendAnswer(response.body, {
+    await sendAnswer(body, {
       writable: stream,
       isClosed: () => this.isClosed,
-      begin: () =>
-        stream.respond(
-          { ":status": response.status, ...outgoingHeaders(response.header) },
-          { endStream: !hasContent, waitForTrailers: response.trailer !== undefined },
-        ),
+      begin: (isEmpty) => {
+        const headers = { ":status": status, ...outgoingHeaders(header) };
+        if (trailer === undefined) {
+          stream.respond(headers, { endStream: body === undefined });
+        } else if (!isEmpty || !this.#sendTrailersOnly(headers, outgoingHeaders(trailer))) {
+          stream.respond(headers, withTrailers);
+        }
+      },
       finish: () => {
+        if (this.#isAnswered) {
+          return;
+        }
         this.#isAnswered = true;
-        if (response.trailer !== undefined) {
-          const { trailer } = response;
+        if (trailer !== undefined) {
           stream.once("wantTrailers", () => this.#sendTrailers(outgoingHeaders(trailer)));
         } else {
-          stream.once("finish", () => this.#stopUpload());
+          stream.once("finish", () => this.#stopUploadLater());
         }
         stream.end();
       },
@@ -175,12 +181,19 @@ export class Http2Exchange implements Exchange {
     this.#hasAnswer = true;
     const stream = this.#stream;
     try {
+      if (
+        trailers !== undefined &&
+        body === undefined &&
+        this.#sendTrailersOnly(headers, trailers)
+      ) {
+        return;
+      }
       stream.respond(headers, trailers === undefined ? withoutTrailers : withTrailers);
       this.#isAnswered = true;
       if (trailers !== undefined) {
         stream.on("wantTrailers", () => this.#sendTrailers(trailers));
       } else {
-        stream.once("finish", () => this.#stopUpload());
+        stream.once("finish", () => this.#stopUploadLater());
       }
       if (body === undefined) {
         stream.end();
@@ -191,6 +204,25 @@ export class Http2Exchange implements Exchange {
       // Headers of a handler's own may be none that HTTP/2 allows.
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     }
+  }
+
+  /**
+   * Sends a gRPC error without a message as one frame, and stops the upload in
+   * the same turn, as gRPC's own servers do: Node asks for trailers a turn later,
+   * and reads on for as long as a peer sends fast. Every gRPC answer without a
+   * message passes here, so that no refusal can be told from another by its frames.
+   *
+   * @returns whether it did; {@link trailersOnly} tells what needs two frames.
+   */
+  #sendTrailersOnly(headers: OutgoingHttpHeaders, trailers: OutgoingHttpHeaders): boolean {
+    const block = trailersOnly(headers, trailers);
+    if (block === undefined) {
+      return false;
+    }
+    this.#stream.respond(block, endingStream);
+    this.#isAnswered = true;
+    this.#stopUpload();
+    return true;
   }
 
   get #isCutOff(): boolean {
@@ -221,7 +253,7 @@ export class Http2Exchange implements Exchange {
   #sendTrailers(trailers: OutgoingHttpHeaders): void {
     try {
       this.#stream.sendTrailers(trailers);
-      this.#stopUpload();
+      this.#stopUploadLater();
     } catch {
       // Called by an event, where an error would end the process: trailers of a
       // handler's own may be none that HTTP/2 allows, such as "connection".
@@ -234,19 +266,21 @@ export class Http2Exchange implements Exchange {
    * a server may reset the stream without an error (RFC 9113, section 8.1).
    */
   #stopUpload(): void {
-    if (this.#stream.readableEnded) {
+    const stream = this.#stream;
+    if (stream.readableEnded) {
       return;
     }
-    // In a later turn, so that the end of the answer leaves before the reset.
-    setImmediate(() => {
-      if (this.isClosed) {
-        return;
-      }
-      if (this.#stream.state.remoteClose !== 1) {
-        this.#stream.close(constants.NGHTTP2_NO_ERROR);
-      }
-      // A stream is over when its body has been read, be it closed or not.
-      drainBody(this.#stream);
-    });
+    if (!this.isClosed && !stream.endAfterHeaders && stream.state.remoteClose !== 1) {
+      stream.close(constants.NGHTTP2_NO_ERROR);
+    }
+    // A stream is over when its body has been read, be it closed or not.
+    drainBody(stream);
+  }
+
+  /** The same in a later turn, so that the end of the answer leaves before the reset. */
+  #stopUploadLater(): void {
+    if (!this.#stream.readableEnded) {
+      setImmediate(() => this.#stopUpload());
+    }
   }
 }

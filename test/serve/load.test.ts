@@ -78,7 +78,7 @@ describe("a server with as many calls as it may have", () => {
       ),
     );
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
-    expect(answers[0]?.trailers.join()).toContain("grpc-status,16");
+    expect(answers[0]?.headers.join()).toContain("grpc-status,16");
     session.destroy();
     await mailbox[Symbol.asyncDispose]();
   });

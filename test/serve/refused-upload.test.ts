@@ -71,8 +71,13 @@ async function uploadOver2(path: string, contentType: string, start: Uint8Array)
   const stream = session.request({ ":method": "POST", ":path": path, "content-type": contentType });
   const seen: string[] = [];
   stream.on("error", (error) => seen.push(error.message));
-  stream.on("response", (headers) => seen.push(`status ${headers[":status"]}`));
-  stream.on("trailers", (trailers) => seen.push(`grpc-status ${trailers["grpc-status"]}`));
+  stream.on("response", (headers) => {
+    seen.push(`status ${headers[":status"]}`);
+    if (headers["grpc-status"] !== undefined) {
+      seen.push(`grpc-status ${headers["grpc-status"]}`);
+    }
+  });
+  stream.on("trailers", () => seen.push("trailers"));
   stream.on("end", () => seen.push("end"));
   stream.resume();
   const chunk = Buffer.alloc(mebibyte);
