@@ -75,6 +75,7 @@ export class Http2Exchange implements Exchange {
           listener();
         }
       }
+      this.#letGo();
     });
   }
 
@@ -234,6 +235,18 @@ export class Http2Exchange implements Exchange {
       this.#isGone = true;
       this.#controller?.abort(callerGone());
     }
+  }
+
+  /**
+   * Parts the closed stream from the call. Node keeps its streams in a Map, and a Map
+   * that changes all the time leaves dead tables behind, from which the next one is
+   * reached: what stands in one of them stays until a major garbage collection. Most
+   * streams do, and what hangs on them would be copied by two minor ones.
+   */
+  #letGo(): void {
+    this.#closeListener = undefined;
+    this.#laterListeners = undefined;
+    this.#stream.removeAllListeners();
   }
 
   /**
