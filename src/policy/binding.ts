@@ -1,6 +1,6 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
-import { type Bound, equals, kindOf, valuesOf, write } from "./bound-field.ts";
+import { equals, kindOf, valuesOf, write } from "./bound-field.ts";
 import type { AnyCredential, ClaimKind, ClaimValue } from "./credential.ts";
 
 /** Claims by name, as a verifier proved them. */
@@ -25,8 +25,8 @@ type Source =
   | { readonly from: "claim"; readonly claim: string; readonly kind: ClaimKind }
   | { readonly from: "secret"; readonly kind: "string" };
 
-type Lookup = (source: Source) => Bound;
-type Step = (message: Message, lookup: Lookup) => DescField | undefined;
+/** Binds some of the fields of one message type. */
+type Step = Binder;
 
 /** Messages that are not searched: what they carry is not described by a schema. */
 const opaqueTypes: ReadonlySet<string> = new Set([
@@ -76,12 +76,8 @@ export function compileBinder(
   for (const desc of bound) {
     steps.set(desc, stepsOf(desc, sources, bound, steps));
   }
-  return (message, claims, secret) =>
-    run(steps, input, message, (source) =>
-      source.from === "secret"
-        ? { value: secret, isSecret: true }
-        : { value: claims[source.claim], isSecret: false },
-    );
+  const own = steps.get(input) ?? [];
+  return (message, claims, secret) => run(own, message, claims, secret);
 }
 
 /** Names of the fields that a credential says it binds; those that a claim binds by its own name are not said. */
@@ -215,31 +211,29 @@ function stepsOf(
     if (source !== undefined) {
       made.push(bindValues(field, source));
     } else if (has(bound, child)) {
-      made.push((message, lookup) =>
-        firstMismatch(valuesOf(message, field), (value) =>
-          run(steps, child, messageIn(value), lookup),
-        ),
-      );
+      made.push((message, claims, secret) => {
+        for (const value of valuesOf(message, field)) {
+          const mismatch = run(steps.get(child) ?? [], messageIn(value), claims, secret);
+          if (mismatch !== undefined) {
+            return mismatch;
+          }
+        }
+        return undefined;
+      });
     }
   }
   return made;
 }
 
+/** Returns the first mismatch. */
 function run(
-  steps: ReadonlyMap<DescMessage, readonly Step[]>,
-  desc: DescMessage,
+  steps: readonly Step[],
   message: Message,
-  lookup: Lookup,
+  claims: ClaimRecord,
+  secret: string | undefined,
 ): DescField | undefined {
-  return firstMismatch(steps.get(desc) ?? [], (step) => step(message, lookup));
-}
-
-function firstMismatch<T>(
-  items: readonly T[],
-  check: (item: T) => DescField | undefined,
-): DescField | undefined {
-  for (const item of items) {
-    const mismatch = check(item);
+  for (const step of steps) {
+    const mismatch = step(message, claims, secret);
     if (mismatch !== undefined) {
       return mismatch;
     }
@@ -248,16 +242,19 @@ function firstMismatch<T>(
 }
 
 function bindValues(field: DescField, source: Source): Step {
-  return (message, lookup) => {
-    const bound = lookup(source);
+  return (message, claims, secret) => {
+    const isSecret = source.from === "secret";
+    const value = source.from === "secret" ? secret : claims[source.claim];
     // A verifier that forgot a claim must not leave a field unbound.
-    if (
-      bound.value === undefined ||
-      !valuesOf(message, field).every((value) => equals(value, bound))
-    ) {
+    if (value === undefined) {
       return field;
     }
-    write(message, field, bound.isSecret ? "" : bound.value);
+    for (const claimed of valuesOf(message, field)) {
+      if (!equals(claimed, value, isSecret)) {
+        return field;
+      }
+    }
+    write(message, field, isSecret ? "" : value);
     return undefined;
   };
 }

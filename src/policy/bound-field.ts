@@ -1,12 +1,6 @@
 import { type DescField, isFieldSet, type Message, ScalarType } from "@bufbuild/protobuf";
 import type { ClaimKind, ClaimValue } from "./credential.ts";
 
-/** The verified value of a field; undefined if the verifier proved none. */
-export interface Bound {
-  readonly value: ClaimValue | undefined;
-  readonly isSecret: boolean;
-}
-
 /** The kind of claim that a field's values can hold; undefined for messages and enums. */
 export function kindOf(field: DescField): ClaimKind | undefined {
   if (field.scalar === undefined) {
@@ -75,14 +69,14 @@ export function write(message: Message, field: DescField, value: ClaimValue): vo
 }
 
 /** Tells whether a field's value is the verified one; of secrets in a time that does not depend on them. */
-export function equals(value: unknown, bound: Bound): boolean {
+export function equals(value: unknown, verified: ClaimValue, isSecret: boolean): boolean {
   if (value instanceof Uint8Array) {
-    return bound.value instanceof Uint8Array && sameBytes(value, bound.value);
+    return verified instanceof Uint8Array && sameBytes(value, verified);
   }
-  if (bound.isSecret && typeof value === "string" && typeof bound.value === "string") {
-    return sameSecret(value, bound.value);
+  if (isSecret && typeof value === "string" && typeof verified === "string") {
+    return sameSecret(value, verified);
   }
-  return value === bound.value;
+  return value === verified;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
