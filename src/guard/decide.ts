@@ -22,13 +22,10 @@ export type Decision =
       readonly presented: PresentedValue;
     };
 
-type Shown =
-  | { readonly kind: "malformed"; readonly reason: string }
-  | { readonly kind: "present"; readonly value: PresentedValue };
-type Presence = { readonly kind: "absent" } | Shown;
+/** What a call shows of one credential. */
+type Shown = Exclude<Decision, { readonly kind: "allow" }>;
 
 const allow: Decision = Object.freeze({ kind: "allow" });
-const absent: Presence = Object.freeze({ kind: "absent" });
 const noValues: readonly string[] = Object.freeze([]);
 
 /**
@@ -42,16 +39,16 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
   if (rule.kind === "open") {
     return allow;
   }
-  let found: { readonly credential: AnyCredential; readonly shown: Shown } | undefined;
+  let found: Shown | undefined;
   for (const credential of rule.credentials) {
-    const shown = presenceOf(credential, headers);
-    if (shown.kind === "absent") {
+    const shown = shownOf(credential, headers);
+    if (shown === undefined) {
       continue;
     }
     if (found !== undefined) {
       return { kind: "refuse", reason: "several credentials", credential: undefined };
     }
-    found = { credential, shown };
+    found = shown;
   }
   if (found === undefined) {
     const [only, ...others] = rule.credentials;
@@ -61,10 +58,7 @@ export function decide(rule: Rule | undefined, headers: HeaderSource): Decision 
       credential: others.length === 0 ? only?.name : undefined,
     };
   }
-  const { credential, shown } = found;
-  return shown.kind === "present"
-    ? { kind: "verify", credential, presented: shown.value }
-    : { kind: "refuse", reason: shown.reason, credential: credential.name };
+  return found;
 }
 
 /** Returns what a call presents of a credential; undefined if that is nothing, or nothing well-formed. */
@@ -72,58 +66,72 @@ export function presentedOf(
   credential: AnyCredential,
   headers: HeaderSource,
 ): PresentedValue | undefined {
-  const presence = presenceOf(credential, headers);
-  return presence.kind === "present" ? presence.value : undefined;
+  const shown = shownOf(credential, headers);
+  return shown?.kind === "verify" ? shown.presented : undefined;
 }
 
-function presenceOf(credential: AnyCredential, headers: HeaderSource): Presence {
+/** Undefined if none of the credential's headers is there. */
+function shownOf(credential: AnyCredential, headers: HeaderSource): Shown | undefined {
   if (credential.kind === "secret") {
     const [name = ""] = credential.headers;
     const values = headers(name);
-    return values.length === 0 ? absent : wellFormed(name, values);
+    return values.length === 0 ? undefined : asShown(credential, wellFormed(name, values));
   }
   const entries = credential.headers.map((name) => ({ name, values: headers(name) }));
-  if (entries.every(({ values }) => values.length === 0)) {
-    return absent;
+  return entries.every(({ values }) => values.length === 0)
+    ? undefined
+    : asShown(credential, wellFormedAll(entries));
+}
+
+function asShown(credential: AnyCredential, presented: PresentedValue | Malformed): Shown {
+  return presented instanceof Malformed
+    ? { kind: "refuse", reason: presented.reason, credential: credential.name }
+    : { kind: "verify", credential, presented };
+}
+
+/** What is wrong with a header. */
+class Malformed {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    this.reason = reason;
   }
+}
+
+/** The values of a signed credential's headers, or what is wrong with the first that is not well-formed. */
+function wellFormedAll(
+  entries: readonly { readonly name: string; readonly values: readonly string[] }[],
+): PresentedValue | Malformed {
   const shown: Record<string, string | Uint8Array> = Object.create(null);
   for (const { name, values } of entries) {
-    const presence = wellFormed(name, values);
-    if (presence.kind !== "present") {
-      return presence;
+    const value = wellFormed(name, values);
+    if (value instanceof Malformed) {
+      return value;
     }
-    const parsed = name.endsWith("-bin") ? bytesOf(presence.value) : presence.value;
+    const parsed = name.endsWith("-bin") ? bytesOf(value) : value;
     if (parsed === undefined) {
-      return { kind: "malformed", reason: `header ${name} is not base64` };
+      return new Malformed(`header ${name} is not base64`);
     }
     shown[name] = parsed;
   }
-  return { kind: "present", value: Object.freeze(shown) };
+  return Object.freeze(shown);
 }
 
 /** The one value of a header, or what is wrong with it. */
-function wellFormed(
-  name: string,
-  values: readonly string[],
-):
-  | { readonly kind: "malformed"; readonly reason: string }
-  | { readonly kind: "present"; readonly value: Token } {
+function wellFormed(name: string, values: readonly string[]): Token | Malformed {
   const value = values[0];
   if (value === undefined) {
-    return { kind: "malformed", reason: `header ${name} is missing` };
+    return new Malformed(`header ${name} is missing`);
   }
   if (values.length > 1) {
-    return { kind: "malformed", reason: `header ${name} was sent ${values.length} times` };
+    return new Malformed(`header ${name} was sent ${values.length} times`);
   }
   // What is no token is no header value of ours either: a comma or a blank
   // could hide a repeated header that somebody on the way has joined.
   if (!isToken(value)) {
-    return {
-      kind: "malformed",
-      reason: value === "" ? `header ${name} is empty` : `header ${name} is malformed`,
-    };
+    return new Malformed(value === "" ? `header ${name} is empty` : `header ${name} is malformed`);
   }
-  return { kind: "present", value };
+  return value;
 }
 
 /** Decodes a `-bin` header; gRPC allows base64 with and without padding. */

@@ -6,7 +6,7 @@ import type { VerifyCall } from "../policy/verifier.ts";
 import { type AnswerReader, answerReaderOf, describeCause, type Verified } from "./answer.ts";
 import { decide, type HeaderSource, type PresentedValue, presentedOf } from "./decide.ts";
 import type { DecisionLog } from "./decisions.ts";
-import { Question } from "./question.ts";
+import { type Occasion, Question } from "./question.ts";
 import { authenticationFailed, verificationUnavailable } from "./refusal.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -38,13 +38,14 @@ export interface GatedCall {
 /** An RPC, by its descriptor; one that no policy has, by its path. */
 export type CalledRpc = DescMethod | string;
 
-interface Asked {
-  readonly credential: AnyCredential;
-  readonly presented: PresentedValue;
-  readonly method: DescMethod;
-  readonly isRecheck: boolean;
-  readonly isProbe: boolean;
+/** What the gate asks, and how it reads the answers. */
+interface Askable extends Verifiable {
+  readonly read: AnswerReader;
 }
+
+const beforeTheCall: Occasion = Object.freeze({ isRecheck: false, isProbe: false });
+const duringTheCall: Occasion = Object.freeze({ isRecheck: true, isProbe: false });
+const probing: Occasion = Object.freeze({ isRecheck: false, isProbe: true });
 
 /** Something that may be there already: a verifier that answers at once makes no promise. */
 type Maybe<T> = T | Promise<T>;
@@ -52,12 +53,15 @@ type Maybe<T> = T | Promise<T>;
 /** Decides on calls before their body is read. */
 export class Gate {
   readonly #options: GateOptions;
-  readonly #readers: ReadonlyMap<AnyCredential, AnswerReader>;
+  readonly #askables: ReadonlyMap<AnyCredential, Askable>;
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.#readers = new Map(
-      [...options.credentials.keys()].map((credential) => [credential, answerReaderOf(credential)]),
+    this.#askables = new Map(
+      [...options.credentials].map(([credential, verifiable]) => [
+        credential,
+        { ...verifiable, read: answerReaderOf(credential) },
+      ]),
     );
   }
 
@@ -90,8 +94,7 @@ export class Gate {
           return fail(this.#turnAway(method, headers, call, verified, credential));
       }
     };
-    const asked = { credential, presented, method, isRecheck: false, isProbe: false };
-    return andThen(this.#ask(asked, call), conclude);
+    return andThen(this.#ask(credential, presented, method, beforeTheCall, call), conclude);
   }
 
   /**
@@ -116,8 +119,7 @@ export class Gate {
       return;
     }
     const { credential, presented } = proof;
-    const asked = { credential, presented, method, isRecheck: true, isProbe: false };
-    return andThen(this.#ask(asked, call), (verified) => {
+    return andThen(this.#ask(credential, presented, method, duringTheCall, call), (verified) => {
       switch (verified.kind) {
         case "proved":
           verdict.verifiedAt = this.#options.now();
@@ -151,15 +153,14 @@ export class Gate {
   ): Maybe<ConnectError> {
     const waiting: Promise<{ readonly credential: AnyCredential; readonly verified: Verified }>[] =
       [];
-    for (const [credential, { method }] of this.#options.credentials) {
+    for (const [credential, { method }] of this.#askables) {
       const presented = credential === asked ? undefined : presentedOf(credential, headers);
       if (presented === undefined) {
         continue;
       }
       // The verifier is told the same RPC whichever was called, so that its
       // answer cannot depend on that one.
-      const probe = { credential, presented, method, isRecheck: false, isProbe: true };
-      const verified = this.#ask(probe, call);
+      const verified = this.#ask(credential, presented, method, probing, call);
       if (verified instanceof Promise) {
         waiting.push(verified.then((later) => ({ credential, verified: later })));
       } else if (verified.kind === "unavailable") {
@@ -182,14 +183,19 @@ export class Gate {
   }
 
   /** Asks the verifier. Never throws, never rejects and never takes longer than the call or the cap. */
-  #ask(asked: Asked, call: GatedCall): Maybe<Verified> {
-    const { credential, presented } = asked;
-    const verifier = this.#options.credentials.get(credential)?.verifier;
-    const read = this.#readers.get(credential);
-    if (verifier === undefined || read === undefined) {
+  #ask(
+    credential: AnyCredential,
+    presented: PresentedValue,
+    method: DescMethod,
+    occasion: Occasion,
+    call: GatedCall,
+  ): Maybe<Verified> {
+    const askable = this.#askables.get(credential);
+    if (askable === undefined) {
       return { kind: "refused", reason: "no verifier" };
     }
-    const question = new Question(asked, this.#options.verifyTimeoutMs);
+    const { verifier, read } = askable;
+    const question = new Question(method, occasion, this.#options.verifyTimeoutMs);
     try {
       const answer = verifier(presented, question);
       if (isThenable(answer)) {

@@ -1,12 +1,8 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { VerifyCall } from "../policy/verifier.ts";
 
-/** What the guard wants to know of a verifier, besides the credential. */
-export interface QuestionOptions {
-  readonly method: DescMethod;
-  readonly isRecheck: boolean;
-  readonly isProbe: boolean;
-}
+/** Why the guard asks: `isRecheck` and `isProbe` of {@link VerifyCall}. */
+export type Occasion = Pick<VerifyCall, "isRecheck" | "isProbe">;
 
 /**
  * One question to a verifier. Its signal is made when it is asked for: most
@@ -20,7 +16,7 @@ export class Question implements VerifyCall {
   #controller: AbortController | undefined;
   #isOver = false;
 
-  constructor({ method, isRecheck, isProbe }: QuestionOptions, timeoutMs: number) {
+  constructor(method: DescMethod, { isRecheck, isProbe }: Occasion, timeoutMs: number) {
     this.method = method;
     this.timeoutMs = timeoutMs;
     this.isRecheck = isRecheck;
