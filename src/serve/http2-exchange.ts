@@ -11,6 +11,9 @@ const withTrailers = { waitForTrailers: true };
 const withoutTrailers = {};
 const endingStream = { endStream: true };
 
+/** What an exchange listens to on its stream, but for errors, which may still come. */
+const streamEvents = ["close", "data", "end", "aborted", "wantTrailers"];
+
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
   readonly httpVersion = "2.0";
@@ -246,7 +249,9 @@ export class Http2Exchange implements Exchange {
   #letGo(): void {
     this.#closeListener = undefined;
     this.#laterListeners = undefined;
-    this.#stream.removeAllListeners();
+    for (const event of streamEvents) {
+      this.#stream.removeAllListeners(event);
+    }
   }
 
   /**
