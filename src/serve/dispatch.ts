@@ -14,6 +14,7 @@ import type { ResolvedLimits } from "./limits.ts";
 import { createMediaTypeReader, type MediaType } from "./media-type.ts";
 import { announcedBytes, messageTooLarge } from "./message-size.ts";
 import { meterBody } from "./metered-body.ts";
+import { OpenCalls } from "./open-calls.ts";
 import type { HeadReader } from "./request-head.ts";
 import { isServable, shapeOf } from "./request-shape.ts";
 import type { UnaryPath } from "./unary-path.ts";
@@ -51,7 +52,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   const readMediaType = createMediaTypeReader();
   let isDraining = false;
-  const openCalls = new Set<Call>();
+  const openCalls = new OpenCalls<Call>();
   const uncounted = new Set<Call>();
   const unreadBodies = new UnreadBodies(limits.maxUnreadBytes, openCalls, shed);
 
@@ -70,10 +71,10 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       return exchange.answer({ status: shape, header: joinHeaders(verdict.headers) });
     }
     const call: Call = { exchange, head, shape, answerHeaders: verdict.headers };
-    openCalls.add(call);
+    const place = openCalls.add(call);
     unreadBodies.watch();
     exchange.onClose(() => {
-      openCalls.delete(call);
+      openCalls.delete(place);
       uncounted.delete(call);
     });
     return answerCall(call, codec);

@@ -11,6 +11,9 @@ export interface Unreading {
   readonly exchange: Pick<Exchange, "connection" | "unread">;
 }
 
+/** A number of calls. */
+type Calls<C> = Iterable<C> & { readonly size: number };
+
 /** The calls of one connection, and the memory that their unread bodies hold. */
 interface Holder<C extends Unreading> {
   heldBytes: number;
@@ -29,7 +32,7 @@ interface Holder<C extends Unreading> {
  */
 export class UnreadBodies<C extends Unreading> {
   readonly #maxBytes: number;
-  readonly #calls: ReadonlySet<C>;
+  readonly #calls: Calls<C>;
   readonly #shed: (call: C) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -38,7 +41,7 @@ export class UnreadBodies<C extends Unreading> {
    * @param calls - the open calls.
    * @param shed - ends a call, and lets go of its body.
    */
-  constructor(maxBytes: number, calls: ReadonlySet<C>, shed: (call: C) => void) {
+  constructor(maxBytes: number, calls: Calls<C>, shed: (call: C) => void) {
     this.#maxBytes = maxBytes;
     this.#calls = calls;
     this.#shed = shed;
