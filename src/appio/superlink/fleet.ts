@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { service } from "../../guard/service.ts";
 import { fleetPolicy } from "../policy.ts";
+import { freeBytes } from "../state/free-bytes.ts";
 import type { Instructions } from "../state/instructions.ts";
 import type { LinkState } from "../state/link-state.ts";
 import {
@@ -26,7 +27,8 @@ export interface FleetOptions extends InlineSizeOptions {
 
 /**
  * Fleet on a SuperLink's state: the API of SuperNodes. RPCs act for the node
- * whose key has signed the call, whatever the request says.
+ * whose key has signed the call, whatever the request says. The bytes of a large
+ * PushObject are gone from the request when they are stored.
  */
 export function fleetService(
   state: LinkState,
@@ -111,8 +113,10 @@ export function fleetService(
       },
       async pushObject({ runId, objectId, objectContent }, { caller }) {
         await assertServing(caller.nodeId, runId, instructions.mayPush);
+        const bytesReceived = objectContent.length;
         const stored = await objects.put(runId, objectId, objectContent);
-        await runs.addTraffic(runId, { bytesReceived: objectContent.length });
+        freeBytes(objectContent);
+        await runs.addTraffic(runId, { bytesReceived });
         return { stored };
       },
       async pullObject({ runId, objectId }, { caller }) {

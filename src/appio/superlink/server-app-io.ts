@@ -7,6 +7,7 @@ import type { ClaimsOf } from "../../policy/credential.ts";
 import type { ProtectedMethodOf } from "../../policy/policy.ts";
 import { superLinkNodeId } from "../objects/super-link-node-id.ts";
 import { serverAppIoPolicy, signedServerAppIoPolicy, type superExecKey } from "../policy.ts";
+import { freeBytes } from "../state/free-bytes.ts";
 import type { LinkState } from "../state/link-state.ts";
 import {
   defaultMaxInlineBytes,
@@ -22,7 +23,9 @@ type AppHandlers = Pick<
 
 /**
  * ServerAppIo on a SuperLink's state: the API of ServerApp processes. Protected
- * RPCs act on the run of the caller's token, whatever the request says.
+ * RPCs act on the run of the caller's token, whatever the request says. The
+ * bytes of a large PushObject are gone from the request when they are stored,
+ * also for an interceptor that has it.
  *
  * @param authority The one that the state was created with.
  */
@@ -122,7 +125,9 @@ function appHandlers(state: LinkState, authority: Authority): AppHandlers {
     },
     async pushObject({ node, objectId, objectContent }, { caller }) {
       assertSuperLink(node);
-      return { stored: await objects.put(caller.runId, objectId, objectContent) };
+      const stored = await objects.put(caller.runId, objectId, objectContent);
+      freeBytes(objectContent);
+      return { stored };
     },
     async pullObject({ node, objectId }, { caller }) {
       assertSuperLink(node);

@@ -6,6 +6,7 @@ import { type HandlersOf, type Service, service } from "../../guard/service.ts";
 import type { ProtectedMethodOf } from "../../policy/policy.ts";
 import { isObjectId } from "../objects/object-id.ts";
 import { clientAppIoPolicy, signedClientAppIoPolicy } from "../policy.ts";
+import { freeBytes } from "../state/free-bytes.ts";
 import {
   defaultMaxInlineBytes,
   type InlineSizeOptions,
@@ -28,7 +29,8 @@ type AppHandlers = Pick<
 
 /**
  * ClientAppIo (contract 5.2): all of its RPCs, each confined to the run that the caller's token proves. Objects too: a
- * ClientApp reaches its own run's objects only, where Flower lets any live token touch any object on the node.
+ * ClientApp reaches its own run's objects only, where Flower lets any live token touch any object on the node. The bytes
+ * of a large PushObject are gone from the request when they are stored.
  */
 export function clientAppIoService(options: ClientAppIoOptions): Service<typeof clientAppIoPolicy> {
   const { apps } = options;
@@ -152,9 +154,11 @@ function appHandlers({ apps, authority }: ClientAppIoOptions): AppHandlers {
       return {};
     },
 
-    pushObject: async ({ objectId, objectContent }, { caller }) => ({
-      stored: await refused(apps.putObject(caller, objectId, objectContent)),
-    }),
+    pushObject: async ({ objectId, objectContent }, { caller }) => {
+      const stored = await refused(apps.putObject(caller, objectId, objectContent));
+      freeBytes(objectContent);
+      return { stored };
+    },
 
     pullObject: async ({ objectId }, { caller }) => {
       const object = await refused(apps.getObject(caller, objectId));
