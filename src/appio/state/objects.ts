@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { OnConflictBuilder } from "kysely";
+import { type OnConflictBuilder, sql } from "kysely";
 import { hotStatement } from "../../authority/hot-statement.ts";
 import { type SqlUint64, toSqlInteger } from "../../authority/sql-integer.ts";
 import { objectIdOf } from "../objects/object-id.ts";
@@ -8,7 +8,7 @@ import { ObjectStructureError, parseObject } from "../objects/structure.ts";
 import { batches } from "./batches.ts";
 import type { StateCore, StateTransaction } from "./core.ts";
 import { assertHonest } from "./honest-replies.ts";
-import { pieceColumns, readLargeBytes } from "./large-bytes.ts";
+import { piecesOf, readLargeBytes } from "./large-bytes.ts";
 import { assertRunning, holdRunning, runningRun } from "./liveness.ts";
 import { releaseObjects } from "./object-release.ts";
 import { setChildren } from "./object-trees.ts";
@@ -157,7 +157,13 @@ export async function keepContent(
   content: Uint8Array,
 ): Promise<void> {
   await addHolder(tx, { objectId });
-  await addContent(tx, { objectId, content });
+  for (const piece of piecesOf(content, tx.database.engine)) {
+    const { numAffectedRows = 0n } = await addPiece(tx, { objectId, ...piece });
+    if (numAffectedRows === 0n) {
+      // All of it is there, and may have been cut at other places.
+      return;
+    }
+  }
 }
 
 const addHolder = hotStatement<StateTables, { objectId: string }>()((query, value) =>
@@ -167,12 +173,14 @@ const addHolder = hotStatement<StateTables, { objectId: string }>()((query, valu
     .onConflict(oneMoreHolder),
 );
 
-const addContent = hotStatement<StateTables, { objectId: string; content: Uint8Array }>()(
-  (query, value) =>
-    query
-      .insertInto("object_content")
-      .values({ object_id: value("objectId"), content: value("content") })
-      .onConflict((conflict) => conflict.column("object_id").doNothing()),
+const addPiece = hotStatement<
+  StateTables,
+  { objectId: string; start: bigint; piece: Uint8Array }
+>()((query, value) =>
+  query
+    .insertInto("object_content")
+    .values({ object_id: value("objectId"), start: value("start"), content: value("piece") })
+    .onConflict((conflict) => conflict.columns(["object_id", "start"]).doNothing()),
 );
 
 function oneMoreHolder(conflict: OnConflictBuilder<StateTables, "object">) {
@@ -188,24 +196,43 @@ export async function findObject(
   objectId: string,
 ): Promise<FoundObject | undefined> {
   const content = await readLargeBytes(async (from) => {
-    const { rows } = await readPiece(tx, { runId, objectId, from });
+    const start = BigInt(from - 1);
+    const { rows } =
+      start === 0n
+        ? await readFirstPiece(tx, { runId, objectId })
+        : await readPiece(tx, { objectId, start });
     return rows[0];
   });
   return content === undefined ? undefined : { content: content ?? undefined };
 }
 
-const readPiece = hotStatement<StateTables, { runId: SqlUint64; objectId: string; from: number }>()(
-  (query, value, engine) =>
+const readFirstPiece = hotStatement<StateTables, { runId: SqlUint64; objectId: string }>()(
+  (query, value) =>
     query
       .selectFrom("run_object")
       .leftJoin("object_content", (join) =>
         join
           .onRef("object_content.object_id", "=", "run_object.object_id")
+          .on("object_content.start", "=", 0n)
           .on("run_object.is_available", "=", 1n),
       )
-      .select(pieceColumns(engine, "object_content.content", value("from")))
+      .select(({ selectFrom }) => [
+        "object_content.content as piece",
+        selectFrom("object_content as all_of_it")
+          .select(sql<bigint>`sum(length(all_of_it.content))`.as("size"))
+          .whereRef("all_of_it.object_id", "=", "run_object.object_id")
+          .as("size"),
+      ])
       .where("run_object.run_id", "=", value("runId"))
       .where("run_object.object_id", "=", value("objectId")),
+);
+
+const readPiece = hotStatement<StateTables, { objectId: string; start: bigint }>()((query, value) =>
+  query
+    .selectFrom("object_content")
+    .select(["content as piece", sql<null>`null`.as("size")])
+    .where("object_id", "=", value("objectId"))
+    .where("start", "=", value("start")),
 );
 
 /** An object that the SuperLink makes itself; it has no children. */
@@ -237,8 +264,14 @@ export async function addOwnObjects(
       .execute();
     await tx.query
       .insertInto("object_content")
-      .values(batch.map(({ objectId, content }) => ({ object_id: objectId, content })))
-      .onConflict((conflict) => conflict.column("object_id").doNothing())
+      .values(
+        batch.flatMap(({ objectId, content }) =>
+          [...piecesOf(content, tx.database.engine)].map(({ start, piece }) => ({
+            ...{ object_id: objectId, start, content: piece },
+          })),
+        ),
+      )
+      .onConflict((conflict) => conflict.columns(["object_id", "start"]).doNothing())
       .execute();
   }
 }

@@ -2,6 +2,7 @@ import type { CreateTableBuilder, Kysely, RawBuilder } from "kysely";
 import { sql } from "kysely";
 import type { SqlSchema } from "../../authority/migrate.ts";
 import type { SqlEngine } from "../../authority/sql-database.ts";
+import { pieceBytes } from "./large-bytes.ts";
 
 /** Returns the steps that create the tables of the AppIo state on one engine. */
 export function stateSchema(engine: SqlEngine): SqlSchema {
@@ -17,6 +18,7 @@ export function stateSchema(engine: SqlEngine): SqlSchema {
       "0006_compact_objects": { up: (db) => compactObjects(db, engine) },
       "0007_one_reply_per_id": { up: makeReplyIdsUnique },
       "0008_heartbeats": { up: keepHeartbeats },
+      "0009_pieces": { up: (db) => keepPieces(db, engine) },
     },
   };
 }
@@ -83,6 +85,51 @@ export async function compactObjects(db: Kysely<unknown>, engine: SqlEngine): Pr
     .on("run_object_child")
     .columns(["run_id", "child_id"])
     .execute();
+}
+
+/**
+ * Keeps the bytes of an object in rows of a bounded size. Those that are there
+ * already stay whole on SQLite, which can read them so.
+ */
+export async function keepPieces(db: Kysely<unknown>, engine: SqlEngine): Promise<void> {
+  if (engine === "postgres") {
+    await splitContents(db);
+    return;
+  }
+  await db.schema.alterTable("object_content").renameTo("whole_object_content").execute();
+  await db.schema
+    .createTable("object_content")
+    .addColumn("object_id", "text", (column) => column.notNull())
+    .addColumn("start", "bigint", (column) => column.notNull())
+    .addColumn("content", sql`blob`, (column) => column.notNull())
+    .addPrimaryKeyConstraint("object_content_piece", ["object_id", "start"])
+    .execute();
+  await sql`
+    insert into object_content (object_id, start, content)
+    select object_id, 0, content from whole_object_content
+  `.execute(db);
+  await db.schema.dropTable("whole_object_content").execute();
+}
+
+/** On PostgreSQL no statement reads more than a piece, and the rows stay in their table. */
+async function splitContents(db: Kysely<unknown>): Promise<void> {
+  const most = sql.lit(pieceBytes.postgres);
+  await sql`
+    alter table object_content
+      add column start bigint not null default 0,
+      drop constraint object_content_pkey,
+      add constraint object_content_piece primary key (object_id, start)
+  `.execute(db);
+  await sql`alter table object_content alter column start drop default`.execute(db);
+  await sql`
+    insert into object_content (object_id, start, content)
+    select object_id, first, substring(content from first + 1 for ${most})
+    from object_content, generate_series(${most}, octet_length(content) - 1, ${most}) as first
+  `.execute(db);
+  await sql`
+    update object_content set content = substring(content from 1 for ${most})
+    where octet_length(content) > ${most}
+  `.execute(db);
 }
 
 type Bytes = ReturnType<typeof sql>;

@@ -122,9 +122,11 @@ export interface ObjectTable {
   holders: Counter;
 }
 
-/** The bytes of an object, once however many runs have them. */
+/** A piece of the bytes of an object, which are kept once however many runs have them. */
 export interface ObjectContentTable {
   object_id: string;
+  /** Where in the object the piece begins, in bytes. The next one begins where it ends. */
+  start: bigint;
   content: Uint8Array;
 }
 

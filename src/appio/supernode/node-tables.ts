@@ -1,7 +1,7 @@
 import type { Generated } from "kysely";
 import { sql } from "kysely";
 import type { SqlSchema, SqlTransaction, SqlUint64 } from "../../authority/index.ts";
-import { compactObjects, createObjects } from "../state/schema.ts";
+import { compactObjects, createObjects, keepPieces } from "../state/schema.ts";
 
 /**
  * Where a message stands on a node:
@@ -161,5 +161,6 @@ export const nodeSchema: SqlSchema = {
           .execute();
       },
     },
+    "0005_pieces": { up: (db) => keepPieces(db, "sqlite") },
   },
 };
