@@ -13,6 +13,21 @@ const retryPauseMs = 20;
  */
 const cacheKib = 65_536;
 
+/**
+ * Bytes per page of a new file. An object goes through the log, and from there
+ * into the file, page by page, so it takes half as many calls of the system as
+ * with SQLite's own 4 KiB. A small change writes some whole pages: a heartbeat
+ * costs a few microseconds more, with 16 KiB three times as many more.
+ */
+const pageBytes = 8_192;
+
+/**
+ * How long the log grows before it is carried over into the file, and the disk
+ * waited for: SQLite's 1,000 pages, of its own 4 KiB. A power failure can take
+ * what has been committed since then.
+ */
+const logBytes = 4_096_000;
+
 /** SQLite's result code for a lock that another connection holds (SQLITE_BUSY). */
 const sqliteBusy = 5;
 
@@ -47,6 +62,8 @@ export async function openShared(path: string): Promise<DatabaseSync> {
 }
 
 function configure(database: DatabaseSync, path: string): void {
+  // Before the first page is written; a file that is there already keeps its size.
+  database.exec(`PRAGMA page_size = ${pageBytes}`);
   const mode = database.prepare("PRAGMA journal_mode = WAL").get()?.journal_mode;
   if (mode !== "wal" && path !== ":memory:") {
     throw new Error("its file system has no write-ahead log (WAL)");
@@ -56,6 +73,8 @@ function configure(database: DatabaseSync, path: string): void {
   database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
   // A negative number is in KiB.
   database.exec(`PRAGMA cache_size = ${-cacheKib}`);
+  const bytes = Number(database.prepare("PRAGMA page_size").get()?.page_size);
+  database.exec(`PRAGMA wal_autocheckpoint = ${Math.floor(logBytes / bytes)}`);
 }
 
 function openWith(path: string, prepare: (database: DatabaseSync) => void): DatabaseSync {

@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Kysely } from "kysely";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import type { SqliteOptions } from "../../src/authority/index.ts";
+import type { AnySqlDatabase, SqliteOptions } from "../../src/authority/index.ts";
 import { openSqlite } from "../../src/authority/index.ts";
 import { startChild } from "./child.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -33,24 +33,40 @@ async function idsOf(query: Kysely<Tables>): Promise<bigint[]> {
   return rows.map(({ id }) => id);
 }
 
+async function pragmaOf(database: AnySqlDatabase, name: string): Promise<unknown> {
+  const { query } = database.withTables();
+  const { rows } = await sql<Record<string, unknown>>`pragma ${sql.raw(name)}`.execute(query);
+  return Object.values(rows[0] ?? {})[0];
+}
+
 describe("openSqlite", () => {
   test.each(["exclusive", "shared"] as const)("sets the pragmas of a %s file", async (lock) => {
     const database = await openSqlite({ path: join(temporaryDirectory(), "state.db"), lock });
-    const pragma = async (name: string) => {
-      const { rows } = await sql<Record<string, unknown>>`pragma ${sql.raw(name)}`.execute(
-        database.query,
-      );
-      return Object.values(rows[0] ?? {})[0];
-    };
+    const pragma = (name: string) => pragmaOf(database, name);
     expect(await pragma("journal_mode")).toBe("wal");
     expect(await pragma("synchronous")).toBe(1n);
     expect(await pragma("foreign_keys")).toBe(1n);
     expect(await pragma("busy_timeout")).toBe(5_000n);
     expect(await pragma("cache_size")).toBe(-65_536n);
+    expect(await pragma("page_size")).toBe(8_192n);
+    expect(await pragma("wal_autocheckpoint")).toBe(500n);
     expect(await pragma("locking_mode")).toBe(lock === "exclusive" ? "exclusive" : "normal");
     expect([database.engine, database.isOpen]).toEqual(["sqlite", true]);
     expect(database.now).toBe(Date.now);
     expect(database.exclusive).toBe(lock === "exclusive");
+    await database.close();
+  });
+
+  test("keeps the pages of a file that is there, and carries its log over as early", async () => {
+    const path = join(temporaryDirectory(), "former.db");
+    const former = new DatabaseSync(path);
+    former.exec("PRAGMA page_size = 4096; CREATE TABLE note (id bigint, text text)");
+    former.close();
+    const database = await openSqlite<Tables>({ path });
+    expect(await pragmaOf(database, "page_size")).toBe(4_096n);
+    expect(await pragmaOf(database, "wal_autocheckpoint")).toBe(1_000n);
+    await write(database.query, 1n);
+    expect(await idsOf(database.query)).toEqual([1n]);
     await database.close();
   });
 
