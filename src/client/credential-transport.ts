@@ -36,11 +36,13 @@ async function prepare(
   for (const name of presenter.headers) {
     header.delete(name);
   }
+  // A promise may be long in the making, too. A signer that makes none is part of the
+  // caller's own turn: its call begins when it is done.
+  const startedAt = performance.now();
   const shown = presenter.presentFor(method)?.(method) ?? [];
   if (!(shown instanceof Promise)) {
     return { header: withAll(header, shown), timeoutMs };
   }
-  const startedAt = performance.now();
   const signed = await withinCall(shown, signal, timeoutMs);
   // The transport counts from zero again, reads 0 as no deadline, and sends whole milliseconds.
   const leftMs =

@@ -339,7 +339,9 @@ describe("a signed credential", () => {
     const client = createAuthenticatedClient(eitherPolicy, transport, {
       signature: async () => {
         const startedAt = performance.now();
-        while (performance.now() - startedAt < 50) {
+        // A part of it before there is a promise.
+        while (performance.now() - startedAt < 50) {}
+        while (performance.now() - startedAt < 100) {
           await new Promise((resolve) => setImmediate(resolve));
         }
         return signed;
@@ -352,7 +354,7 @@ describe("a signed credential", () => {
     expect(left).toMatch(/^\d+$/);
     const leftMs = Number(left);
     expect(leftMs).toBeGreaterThanOrEqual(3_600_000 - tookMs - 1);
-    expect(leftMs).toBeLessThanOrEqual(3_599_950);
+    expect(leftMs).toBeLessThanOrEqual(3_599_900);
   });
 
   test("that took all of the call's time leaves it a millisecond: 0 would be no deadline", async () => {
