@@ -21,7 +21,11 @@ const postgresSuites = [
 const long = [
   ...(process.env.REPLICA_ROUNDS === undefined ? ["test/postgres/replicas/kill.test.ts"] : []),
   ...(process.env.ATTACK_BREADTH === undefined
-    ? ["test/testing/bad-servers.test.ts", "test/appio/refused-push.test.ts"]
+    ? [
+        "test/testing/bad-servers.test.ts",
+        "test/appio/refused-push.test.ts",
+        "test/serve/hostile-memory.test.ts",
+      ]
     : []),
   ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),
 ];

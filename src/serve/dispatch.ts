@@ -14,11 +14,14 @@ import type { ResolvedLimits } from "./limits.ts";
 import { createMediaTypeReader, type MediaType } from "./media-type.ts";
 import { announcedBytes, messageTooLarge } from "./message-size.ts";
 import { meterBody } from "./metered-body.ts";
-import { OpenCalls } from "./open-calls.ts";
+import { type OpenRequest, OpenRequests } from "./open-requests.ts";
 import type { HeadReader } from "./request-head.ts";
 import { isServable, shapeOf } from "./request-shape.ts";
 import type { UnaryPath } from "./unary-path.ts";
 import { UnreadBodies } from "./unread-bodies.ts";
+
+/** How many requests may at once have an answer under way that they are too many. */
+const maxTurnedAway = 1_000;
 
 /** What a dispatcher needs. */
 export interface DispatchOptions {
@@ -52,12 +55,18 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   const readMediaType = createMediaTypeReader();
   let isDraining = false;
-  const openCalls = new OpenCalls<Call>();
-  const uncounted = new Set<Call>();
-  const unreadBodies = new UnreadBodies(limits.maxUnreadBytes, openCalls, shed);
+  const open = new OpenRequests(limits.maxOpenRequests);
+  const unreadBodies = new UnreadBodies(limits.maxUnreadBytes, open, shed);
+  /** How many are being turned away. */
+  let turnedAway = 0;
 
   /** Answers what is well-formed; returns what is to be waited for, if anything is. */
   function dispatch(exchange: Exchange): Promise<void> | undefined {
+    if (isOneTooMany(exchange)) {
+      return turnAway(exchange);
+    }
+    const request = open.add(exchange);
+    exchange.watchBody(unreadBodies.watch);
     const head = readHead(exchange);
     if (typeof head === "number") {
       return exchange.answer({ status: head });
@@ -71,13 +80,37 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       return exchange.answer({ status: shape, header: joinHeaders(verdict.headers) });
     }
     const call: Call = { exchange, head, shape, answerHeaders: verdict.headers };
-    const place = openCalls.add(call);
-    unreadBodies.watch();
-    exchange.onClose(() => {
-      openCalls.delete(place);
-      uncounted.delete(call);
-    });
-    return answerCall(call, codec);
+    request.call = call;
+    return answerCall(call, codec, request);
+  }
+
+  /**
+   * Whether there are so many open requests that this one is not looked at.
+   * Shedding waits for the verifier, so that strangers do not learn which RPCs there are;
+   * when verifiers are slow it stops nobody. This stops all alike, known and unknown RPCs,
+   * but for health, which a flood of others must not make look dead.
+   */
+  function isOneTooMany(exchange: Exchange): boolean {
+    if (!open.isFull) {
+      return false;
+    }
+    const head = readHead(exchange);
+    return typeof head === "number" || !isAlwaysServed(handlers.get(head.path));
+  }
+
+  /** Refuses a request that was not looked at; and cuts off who does not take the answers. */
+  function turnAway(exchange: Exchange): undefined {
+    if (turnedAway >= maxTurnedAway) {
+      exchange.cutOff();
+      return;
+    }
+    turnedAway++;
+    exchange.onClose(() => turnedAway--);
+    exchange.refuse();
+  }
+
+  function isAlwaysServed(handler: UniversalHandler | undefined): boolean {
+    return handler !== undefined && options.alwaysServed.has(handler.method);
   }
 
   function mediaTypeOf({ method, headers, target }: Exchange): MediaType {
@@ -88,14 +121,20 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
   }
 
   /** Answers what is an RPC request, be it of an RPC that exists or not. */
-  function answerCall(call: Call, codec: MediaType["codec"]): Promise<void> | undefined {
+  function answerCall(
+    call: Call,
+    codec: MediaType["codec"],
+    request: OpenRequest,
+  ): Promise<void> | undefined {
     const handler = handlers.get(call.head.path);
-    const isAlwaysServed = handler !== undefined && options.alwaysServed.has(handler.method);
-    if (isAlwaysServed) {
-      // Anybody may hold a health watch open, which must not shed real calls.
-      uncounted.add(call);
+    const isHealth = isAlwaysServed(handler);
+    if (isHealth) {
+      if (open.isFullOfHealth) {
+        return turnAway(call.exchange);
+      }
+      open.addHealth(request);
     }
-    if (isDraining && !isAlwaysServed) {
+    if (isDraining && !isHealth) {
       return refuse(call, unavailable());
     }
     if (handler === undefined) {
@@ -103,9 +142,7 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     }
     const { method } = handler;
     const isShed =
-      openCalls.size - uncounted.size > limits.maxConcurrentCalls &&
-      !isAlwaysServed &&
-      !limits.exemptFromShedding.has(method);
+      open.size > limits.maxConcurrentCalls && !isHealth && !limits.exemptFromShedding.has(method);
     if (isShed || !isServable(method, call.shape, call.exchange.httpVersion !== "2.0")) {
       return answerAdmitted(call, handler, isShed);
     }
@@ -164,10 +201,11 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
     return callThroughConnect(options.decoys(call.shape), call, { body, decoyError: error });
   }
 
-  /** Ends a call that is open: with Unavailable, if it has no answer yet. */
-  function shed(call: Call): void {
-    if (call.exchange.hasAnswer) {
-      call.exchange.breakOff();
+  /** Ends a request that is open: with Unavailable, if it has no answer yet. */
+  function shed({ exchange, call }: OpenRequest): void {
+    exchange.dropBody();
+    if (exchange.hasAnswer || call === undefined) {
+      exchange.breakOff();
     } else {
       abandon(call);
     }
@@ -208,8 +246,10 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       isDraining = true;
     },
     abandon: () => {
-      for (const call of openCalls) {
-        abandon(call);
+      for (const { call } of open) {
+        if (call !== undefined) {
+          abandon(call);
+        }
       }
     },
   };

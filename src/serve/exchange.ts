@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { BodyWatch } from "./body-watch.ts";
 import type { HeaderList } from "./header-list.ts";
 
 /** One HTTP request and the means to answer it, whatever the version of HTTP. */
@@ -41,10 +42,18 @@ export interface Exchange {
    * {@link Exchange.body}. May be called once, and not together with it.
    */
   receive(receiver: BodyReceiver): void;
-  /** The pieces of the body that have arrived and nobody has read. */
-  unread(): readonly Uint8Array[];
-  /** Breaks the answer off, whether it was begun or not, and lets go of the body. */
+  /** Has the body watched from now on. */
+  watchBody(watch: BodyWatch): void;
+  /** Visits the pieces of the body that have arrived and nobody has read. */
+  visitUnread(visit: (piece: Uint8Array) => void): void;
+  /** Lets go of the body, at once: nobody gets any more of it. */
+  dropBody(): void;
+  /** Breaks the answer off, if it is not complete. */
   breakOff(): void;
+  /** Answers with status 503, which is Unavailable to clients of every protocol, and lets go of the body. */
+  refuse(): void;
+  /** Ends the connection, with everything that is on it. */
+  cutOff(): void;
   /** Whether an answer was given, or begun. */
   readonly hasAnswer: boolean;
   /** Stops the body, or lets it go on. */

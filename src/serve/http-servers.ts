@@ -48,9 +48,14 @@ export function createHttpServers(
   http1.maxHeadersCount = 0;
   const onHttp1Request =
     (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
-      const connection = connections.get(request.socket);
-      if (!(connection instanceof Http1Connection)) {
-        request.socket.destroy();
+      const { socket } = request;
+      const connection = connections.get(socket);
+      if (socket.destroyed) {
+        // Node goes on with what it has read of a connection that has just been destroyed.
+        return;
+      }
+      if (!(connection instanceof Http1Connection && connection.hasRoom)) {
+        socket.destroy();
         return;
       }
       connection.requestBegan();

@@ -2,6 +2,9 @@ import type { Socket } from "node:net";
 import type { Connection } from "./connection.ts";
 import type { ResolvedLimits } from "./limits.ts";
 
+/** Requests that may be open on one connection: clients that pipeline are rare, and Node sets no limit. */
+const maxPipelined = 10;
+
 /**
  * A connection on which HTTP/1 is spoken, or nothing yet. Closes it when the
  * next request's headers do not arrive in time: Node checks that only for
@@ -25,6 +28,11 @@ export class Http1Connection implements Connection {
   /** Whether the connection closes after the one answer that is due. */
   get isLast(): boolean {
     return this.#isDraining && this.#openRequests === 1;
+  }
+
+  /** Whether it may have one more open request. Only who pipelines has more than one. */
+  get hasRoom(): boolean {
+    return this.#openRequests < maxPipelined;
   }
 
   /** Notes that a request's headers have arrived. */

@@ -2,10 +2,11 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:
 import type { Socket } from "node:net";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
+import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList, lowerCaseNames } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { drainBody, readBody, unreadPieces } from "./request-body.ts";
+import { readBody } from "./request-body.ts";
 
 /** What is left of an upload is read up to this many bytes, to keep the connection. */
 const maxDiscardedBytes = 64 * 1024;
@@ -102,13 +103,32 @@ export class Http1Exchange implements Exchange {
     });
   }
 
-  unread(): readonly Uint8Array[] {
-    return unreadPieces(this.#request);
+  watchBody(watch: BodyWatch): void {
+    watch(this.#request);
+  }
+
+  visitUnread(visit: (piece: Uint8Array) => void): void {
+    visitUnread(this.#request, visit);
+  }
+
+  dropBody(): void {
+    dropBody(this.#request);
   }
 
   breakOff(): void {
     this.#hasAnswer = true;
-    this.#response.destroy();
+    if (!this.#isAnswered) {
+      this.#response.destroy();
+    }
+  }
+
+  refuse(): void {
+    this.answer({ status: 503 });
+    dropBody(this.#request);
+  }
+
+  cutOff(): void {
+    this.#request.socket.destroy();
   }
 
   get hasAnswer(): boolean {

@@ -1,10 +1,11 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
+import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
-import { drainBody, readBody, unreadPieces } from "./request-body.ts";
+import { readBody } from "./request-body.ts";
 import { trailersOnly } from "./trailers-only.ts";
 
 const withTrailers = { waitForTrailers: true };
@@ -122,14 +123,34 @@ export class Http2Exchange implements Exchange {
     });
   }
 
-  unread(): readonly Uint8Array[] {
-    return unreadPieces(this.#stream);
+  watchBody(watch: BodyWatch): void {
+    watch(this.#stream);
+  }
+
+  visitUnread(visit: (piece: Uint8Array) => void): void {
+    visitUnread(this.#stream, visit);
+  }
+
+  dropBody(): void {
+    dropBody(this.#stream);
   }
 
   breakOff(): void {
     this.#hasAnswer = true;
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    drainBody(this.#stream);
+    if (!this.#isAnswered) {
+      this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  }
+
+  refuse(): void {
+    // Not a reset: connect's clients would take it for an error of the server's.
+    this.answer({ status: 503 });
+    dropBody(this.#stream);
+  }
+
+  cutOff(): void {
+    const error = new Error("too many requests");
+    this.#stream.session?.destroy(error, constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   get hasAnswer(): boolean {

@@ -10,14 +10,24 @@ export interface ServeLimits {
   readonly writeMaxBytes?: number;
   /**
    * Calls that one HTTP/2 connection may have open, announced as
-   * SETTINGS_MAX_CONCURRENT_STREAMS. Clients wait with calls beyond it. Default 100.
+   * SETTINGS_MAX_CONCURRENT_STREAMS. Clients wait with calls beyond it. Default 100. A connection of
+   * HTTP/1.1 on which more than ten requests are pipelined is closed.
    */
   readonly maxConcurrentStreams?: number;
   /**
    * Calls that the whole server may have open. Calls beyond it are refused with
-   * Unavailable. Default 10,000.
+   * Unavailable, once their credential is verified. Default 10,000.
    */
   readonly maxConcurrentCalls?: number;
+  /**
+   * Requests that the whole server may have open, whatever they are: those that
+   * wait for a verifier, unknown RPCs, exempt ones. Beyond it a request gets
+   * status 503 before it is looked at, which is Unavailable to clients; and when a
+   * thousand such answers are under way, its connection is closed. Health calls are
+   * counted apart, and may be as many. A request with unusually many headers counts
+   * as up to six. Default: twice `maxConcurrentCalls`, and no less than 100.
+   */
+  readonly maxOpenRequests?: number;
   /** RPCs that {@link ServeLimits.maxConcurrentCalls} does not stop, such as heartbeats. Health never is. */
   readonly exemptFromShedding?: Iterable<DescMethod>;
   /**
@@ -57,14 +67,15 @@ export interface ServeLimits {
   readonly oversizeCode?: Code;
   /**
    * Bytes of request bodies that all calls together may hold in memory. Beyond
-   * it, bodies wait in the network until others are done with. Default 768 MiB.
+   * it, bodies wait in the network until others are done with. Default 384 MiB.
    */
   readonly maxBodyBytes?: number;
   /**
    * Memory that request bodies of all calls together may take, in bytes, which
    * have arrived but are not read: while a verifier decides, while they wait for
    * `maxBodyBytes`, or because a handler does not read. Beyond it the calls of those
-   * connections that hold most are ended with Unavailable. Default 256 MiB.
+   * connections that hold most are ended with Unavailable. It is counted as it
+   * arrives, and passed by an eighth at most. Default 128 MiB.
    */
   readonly maxUnreadBytes?: number;
   /**
@@ -80,6 +91,7 @@ export interface ResolvedLimits {
   readonly writeMaxBytes: number;
   readonly maxConcurrentStreams: number;
   readonly maxConcurrentCalls: number;
+  readonly maxOpenRequests: number;
   readonly maxHealthWatches: number;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
@@ -126,6 +138,7 @@ export function resolveLimits(
     }
     exempt.add(method);
   }
+  const maxConcurrentCalls = count("maxConcurrentCalls", limits.maxConcurrentCalls, 10_000);
   return {
     writeMaxBytes: integer(
       "writeMaxBytes",
@@ -135,7 +148,12 @@ export function resolveLimits(
       largestMessageBytes,
     ),
     maxConcurrentStreams: count("maxConcurrentStreams", limits.maxConcurrentStreams, 100),
-    maxConcurrentCalls: count("maxConcurrentCalls", limits.maxConcurrentCalls, 10_000),
+    maxConcurrentCalls,
+    maxOpenRequests: count(
+      "maxOpenRequests",
+      limits.maxOpenRequests,
+      Math.max(2 * maxConcurrentCalls, 100),
+    ),
     maxHealthWatches: count("maxHealthWatches", limits.maxHealthWatches, 1_000),
     maxConnections: count("maxConnections", limits.maxConnections, 20_000),
     maxHeaderBytes: integer(
@@ -162,14 +180,14 @@ export function resolveLimits(
     maxBodyBytes: integer(
       "maxBodyBytes",
       limits.maxBodyBytes,
-      768 * mebibyte,
+      384 * mebibyte,
       mebibyte,
       Number.MAX_SAFE_INTEGER,
     ),
     maxUnreadBytes: integer(
       "maxUnreadBytes",
       limits.maxUnreadBytes,
-      256 * mebibyte,
+      128 * mebibyte,
       mebibyte,
       Number.MAX_SAFE_INTEGER,
     ),

@@ -43,6 +43,12 @@ export async function* meterBody(
     budget.done(reader);
     release(heldBytes);
   });
+  // What has arrived by now is read in one piece, and can be a window.
+  if (!budget.take(reader, 0)) {
+    await reader.granted(options.waitMs);
+  }
+  // Who holds nothing yet must not be the one that may always go on.
+  budget.done(reader);
   for await (const chunk of options.body) {
     meter.push(chunk);
     if (!exchange.isClosed) {

@@ -29,28 +29,6 @@ export async function* readBody(
   }
 }
 
-/**
- * Lets the rest of a body run dry that nobody wants. An iterator that was left
- * in the middle still listens, and would hold the stream up for ever.
- */
-export function drainBody(readable: Readable): void {
-  readable.removeAllListeners("readable");
-  readable.resume();
-}
-
-const nothing: readonly Uint8Array[] = Object.freeze([]);
-
-/** Returns the pieces of a body that have arrived and nobody has read. */
-export function unreadPieces(readable: Readable): readonly Uint8Array[] {
-  if (readable.readableLength === 0) {
-    return nothing;
-  }
-  // Not in Node's documentation: the array in which it keeps them. Entries that
-  // have been read may still be there, as null.
-  const pieces: unknown = Reflect.get(readable, "readableBuffer");
-  return Array.isArray(pieces) ? pieces.filter((piece) => piece instanceof Uint8Array) : nothing;
-}
-
 class BodyClock {
   readonly #limit: BodyLimit;
   readonly #startedAt = performance.now();

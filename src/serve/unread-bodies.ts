@@ -1,111 +1,130 @@
+import { type BodyWatch, createBodyWatch } from "./body-watch.ts";
 import type { Exchange } from "./exchange.ts";
 
-/** How often the unread bodies are looked at while calls are open, in milliseconds. */
-const checkMs = 100;
+/**
+ * What a piece of a body takes besides its bytes, and what the buffer takes that
+ * it is a view of, in bytes: a hostile peer sends pieces of one byte, of which over HTTP/1.1
+ * each has a buffer of its own. A little more than what Node 24 takes.
+ */
+const pieceBytes = 256;
+const bufferBytes = 384;
 
-/** What a piece of a body takes besides its bytes, in bytes: a hostile peer sends pieces of one byte. */
-const pieceBytes = 192;
+/** The share of the bound that may arrive between two looks, when it is used up. */
+const stride = 1 / 8;
 
-/** A call whose body may be left unread. */
+/** A request whose body may be left unread. */
 export interface Unreading {
-  readonly exchange: Pick<Exchange, "connection" | "unread">;
+  readonly exchange: Pick<Exchange, "connection" | "visitUnread">;
 }
 
-/** A number of calls. */
-type Calls<C> = Iterable<C> & { readonly size: number };
-
-/** The calls of one connection, and the memory that their unread bodies hold. */
-interface Holder<C extends Unreading> {
+/** The requests of one connection, and the memory that their unread bodies hold. */
+interface Holder<R extends Unreading> {
   heldBytes: number;
-  readonly calls: C[];
+  readonly requests: R[];
 }
 
 /**
- * Bounds the memory that unread bodies hold, of all calls together: those whose
- * credential is being verified, those that wait for the budget, those that a
- * handler does not read. Each is bounded by its flow-control window, but a
- * connection has many of them, and node:http2 gives back the connection's own
- * window as data arrives, read or not. What is counted is the memory that is
- * held, which can be a hundred times the bytes that the windows count. It is no
- * bound within one turn of the event loop, in which Node reads from every socket
- * before this can look: `maxConnections` bounds that.
+ * Bounds the memory that unread bodies hold, of all requests together: those
+ * whose credential is being verified, those that wait for the budget, those that
+ * a handler does not read, those that have been refused. Each is bounded by its
+ * flow-control window, but a connection has many of them, and node:http2 gives
+ * back the connection's own window as data arrives, read or not. What is counted
+ * is the memory that is held, which can be a hundred times the bytes that the
+ * windows count.
+ *
+ * It looks when so much has arrived that the bound may be passed, in the moment
+ * in which that arrives: within one turn of the event loop Node can read more
+ * than the memory of the machine. What is held is over the bound by an eighth at most.
  */
-export class UnreadBodies<C extends Unreading> {
+export class UnreadBodies<R extends Unreading> {
+  /** Watches the bodies of the requests. */
+  readonly watch: BodyWatch = createBodyWatch((piece) => this.#arrived(piece));
   readonly #maxBytes: number;
-  readonly #calls: Calls<C>;
-  readonly #shed: (call: C) => void;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #requests: Iterable<R>;
+  readonly #shed: (request: R) => void;
+  /** What has arrived since the last look and was not read at once, in bytes of memory. */
+  #arrivedBytes = 0;
+  /** How much may arrive until the next look. */
+  #roomBytes: number;
+  #lastBuffer: ArrayBufferLike | undefined;
 
   /**
    * @param maxBytes - the memory that they may hold.
-   * @param calls - the open calls.
-   * @param shed - ends a call, and lets go of its body.
+   * @param requests - the open requests.
+   * @param shed - ends a request, and lets go of its body at once.
    */
-  constructor(maxBytes: number, calls: Calls<C>, shed: (call: C) => void) {
+  constructor(maxBytes: number, requests: Iterable<R>, shed: (request: R) => void) {
     this.#maxBytes = maxBytes;
-    this.#calls = calls;
+    this.#roomBytes = maxBytes;
+    this.#requests = requests;
     this.#shed = shed;
   }
 
-  /** Looks at the open calls from time to time, for as long as there are any. */
-  watch(): void {
-    if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        if (this.#calls.size > 0) {
-          this.check();
-          this.watch();
-        }
-      }, checkMs);
-      // An open call has a socket, which keeps the process alive.
-      this.#timer.unref();
+  #arrived(piece: Uint8Array): void {
+    this.#arrivedBytes += pieceBytes;
+    // Pieces that arrived together are views of one buffer, which each keeps alive.
+    if (piece.buffer !== this.#lastBuffer) {
+      this.#lastBuffer = piece.buffer;
+      this.#arrivedBytes += bufferBytes + piece.buffer.byteLength;
+    }
+    if (this.#arrivedBytes > this.#roomBytes) {
+      this.#look();
     }
   }
 
-  /** Ends the calls of those connections that hold most, until the rest is within the bound. */
-  check(): void {
+  /** Ends the requests of those connections that hold most, until the rest is within the bound. */
+  #look(): void {
     const holders = this.#holders();
     let heldBytes = 0;
     for (const holder of holders) {
       heldBytes += holder.heldBytes;
     }
-    if (heldBytes <= this.#maxBytes) {
-      return;
-    }
-    for (const holder of holders.sort((a, b) => b.heldBytes - a.heldBytes)) {
-      for (const call of holder.calls) {
-        this.#shed(call);
+    holders.sort((a, b) => b.heldBytes - a.heldBytes);
+    for (const holder of holders) {
+      if (heldBytes <= this.#maxBytes) {
+        break;
+      }
+      for (const request of holder.requests) {
+        this.#shed(request);
       }
       heldBytes -= holder.heldBytes;
-      if (heldBytes <= this.#maxBytes) {
-        return;
-      }
     }
+    this.#arrivedBytes = 0;
+    this.#roomBytes = Math.max(this.#maxBytes - heldBytes, this.#maxBytes * stride);
+    this.#lastBuffer = undefined;
   }
 
-  #holders(): Holder<C>[] {
-    const holders = new Map<object, Holder<C>>();
-    // Pieces that arrived together are views of one buffer, which each keeps alive.
+  #holders(): Holder<R>[] {
+    const holders = new Map<object, Holder<R>>();
     const counted = new Set<ArrayBufferLike>();
-    for (const call of this.#calls) {
-      const pieces = call.exchange.unread();
-      if (pieces.length === 0) {
+    let lastBuffer: ArrayBufferLike | undefined;
+    for (const request of this.#requests) {
+      const { exchange } = request;
+      let heldBytes = 0;
+      exchange.visitUnread(({ buffer, byteLength }) => {
+        heldBytes += pieceBytes;
+        if (buffer === lastBuffer) {
+          return;
+        }
+        lastBuffer = buffer;
+        // Who fills its buffer shares it with nobody: over HTTP/1.1 that is every piece.
+        if (byteLength === buffer.byteLength || !counted.has(buffer)) {
+          heldBytes += bufferBytes + buffer.byteLength;
+          if (byteLength < buffer.byteLength) {
+            counted.add(buffer);
+          }
+        }
+      });
+      if (heldBytes === 0) {
         continue;
       }
-      const { connection } = call.exchange;
-      let holder = holders.get(connection);
+      let holder = holders.get(exchange.connection);
       if (holder === undefined) {
-        holder = { heldBytes: 0, calls: [] };
-        holders.set(connection, holder);
+        holder = { heldBytes: 0, requests: [] };
+        holders.set(exchange.connection, holder);
       }
-      holder.calls.push(call);
-      holder.heldBytes += pieces.length * pieceBytes;
-      for (const { buffer } of pieces) {
-        if (!counted.has(buffer)) {
-          counted.add(buffer);
-          holder.heldBytes += buffer.byteLength;
-        }
-      }
+      holder.requests.push(request);
+      holder.heldBytes += heldBytes;
     }
     return [...holders.values()];
   }

@@ -1,12 +1,21 @@
 import { once } from "node:events";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import type { DecisionEvent } from "countersign";
+import { type DecisionEvent, service, unimplemented } from "countersign";
+import { type ServeLimits, serve } from "countersign/serve";
 import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts";
-import { header, type MailboxServer, serveMailbox, token } from "./mailbox-server.ts";
-import { http2Request, openHttp2, openSocket } from "./raw-http.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { frameType, hello, requestHeaders } from "./http2-frames.ts";
+import {
+  header,
+  type MailboxServer,
+  mailboxPolicy,
+  serveMailbox,
+  token,
+} from "./mailbox-server.ts";
+import { http1Request, http2Request, openHttp2, openSocket, readToEnd } from "./raw-http.ts";
 
 async function begun(mailbox: MailboxServer, count: number): Promise<void> {
   while (mailbox.log.began.length < count) {
@@ -105,6 +114,133 @@ describe("a server with as many calls as it may have", () => {
     expect((await client.getBulletin({})).text).toBe("hello");
     await mailbox[Symbol.asyncDispose]();
   });
+});
+
+describe("a server with as many requests open as it may have", () => {
+  async function crowdedServer(limits: ServeLimits = { maxOpenRequests: 4 }, crowd = 4) {
+    let release = () => {};
+    const verifying = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const server = await serve({
+      port: 0,
+      limits: { ...limits, exemptFromShedding: [Mailbox.method.countLetters] },
+      services: [
+        service(mailboxPolicy, {
+          getBulletin: () => ({ text: "hello" }),
+          openSession: unimplemented,
+          countLetters: () => ({ count: 3 }),
+          sendLetter: unimplemented,
+          watchLetters: unimplemented,
+          importLetters: unimplemented,
+          converse: unimplemented,
+        }),
+      ],
+      verifiers: { session: () => verifying.then(() => undefined) },
+    });
+    const session = openHttp2(server.url);
+    const send = (method: string, further: Record<string, string> = {}) =>
+      http2Request(
+        session,
+        {
+          ...further,
+          ":method": "POST",
+          ":path": `/countersign.example.v1.Mailbox/${method}`,
+          "content-type": "application/grpc",
+          ...header,
+        },
+        Buffer.alloc(5),
+      );
+    const waiting = Array.from({ length: crowd }, () => send("SendLetter"));
+    return {
+      baseUrl: server.url,
+      port: server.port,
+      send,
+      waiting,
+      release,
+      [Symbol.asyncDispose]: async () => {
+        release();
+        session.destroy();
+        await server.close({ graceMs: 1 });
+      },
+    };
+  }
+
+  it("refuses all others alike before it looks at them, known, exempt and unknown", async () => {
+    await using crowd = await crowdedServer();
+    const methods = ["SendLetter", "CountLetters", "GetBulletin", "NoSuchMethod"];
+    const refused = await Promise.all(methods.map((method) => crowd.send(method)));
+    expect(refused).toEqual(
+      methods.map(() => ({ headers: [":status", "503"], body: "", trailers: [], resetCode: 0 })),
+    );
+    crowd.release();
+    const answers = await Promise.all(crowd.waiting);
+    for (const { headers } of [...answers, await crowd.send("NoSuchMethod")]) {
+      expect(headers.join()).toContain("grpc-status,16");
+    }
+  });
+
+  it("counts a request with many headers as several", async () => {
+    await using crowd = await crowdedServer({ maxOpenRequests: 6 }, 0);
+    const fields = Array.from({ length: 85 }, (_, i) => [`field-${i}`, "x".repeat(100)]);
+    const send = () => crowd.send("NoSuchMethod", Object.fromEntries(fields));
+    const waiting = [send(), send()];
+    expect((await send()).headers).toEqual([":status", "503"]);
+    crowd.release();
+    expect((await Promise.all(waiting)).map(({ headers }) => headers[1])).toEqual(["200", "200"]);
+  });
+
+  it("closes a connection once a thousand such refusals are under way", async () => {
+    await using crowd = await crowdedServer({ maxOpenRequests: 1, maxConcurrentStreams: 3_000 }, 1);
+    const socket = await openSocket(crowd.port);
+    const frames = new FrameReader(socket);
+    const path = "/countersign.example.v1.Mailbox/SendLetter";
+    socket.write(
+      Buffer.concat([
+        hello,
+        ...Array.from({ length: 2_000 }, (_, i) =>
+          requestHeaders(2 * i + 1, path, "application/grpc"),
+        ),
+      ]),
+    );
+    const goaway = await frames.next(({ type }) => type === frameType.goaway);
+    // ENHANCE_YOUR_CALM.
+    expect(goaway?.payload.readUInt32BE(4)).toBe(11);
+    socket.destroy();
+  });
+
+  it.each([
+    ["gRPC", (baseUrl: string) => createGrpcTransport({ baseUrl })],
+    [
+      "Connect on HTTP/1.1",
+      (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion: "1.1" }),
+    ],
+  ])("is Unavailable to a client of %s, and tells its health", async (_, open) => {
+    await using crowd = await crowdedServer();
+    // So that the four are there before it.
+    await crowd.send("GetBulletin");
+    const transport = open(crowd.baseUrl);
+    const bulletin = createClient(Mailbox, transport).getBulletin({});
+    await expect(bulletin).rejects.toSatisfy((reason) => codeOf(reason) === Code.Unavailable);
+    const { status } = await createClient(Health, transport).check({});
+    expect(status).toBe(HealthCheckResponse_ServingStatus.SERVING);
+  });
+});
+
+it("closes a connection of HTTP/1.1 on which more than ten requests are pipelined", async () => {
+  await using mailbox = await serveMailbox({ holdSendLetter: true });
+  const socket = await openSocket(mailbox.server.port);
+  const request = http1Request(
+    "POST",
+    "/countersign.example.v1.Mailbox/SendLetter",
+    { "content-type": "application/json", connection: "keep-alive", ...header },
+    "{}",
+  );
+  socket.write(request.repeat(10));
+  await begun(mailbox, 10);
+  socket.write(request.repeat(2));
+  expect(await readToEnd(socket)).toBe("");
+  expect(mailbox.log.began).toHaveLength(10);
 });
 
 it("tells HTTP/2 clients how many calls a connection may have", async () => {

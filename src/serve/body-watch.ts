@@ -1,0 +1,69 @@
+import { Readable } from "node:stream";
+
+/**
+ * Lets the rest of a body run dry that nobody wants. An iterator that was left
+ * in the middle still listens, and would hold the stream up for ever.
+ */
+export function drainBody(readable: Readable): void {
+  readable.removeAllListeners("readable");
+  readable.resume();
+}
+
+/** Visits the pieces of a body that have arrived and nobody has read. */
+export function visitUnread(readable: Readable, visit: (piece: Uint8Array) => void): void {
+  if (readable.readableLength === 0) {
+    return;
+  }
+  // Not in Node's documentation: the array in which it keeps them. Entries that
+  // have been read may still be there, as null.
+  const pieces: unknown = Reflect.get(readable, "readableBuffer");
+  if (Array.isArray(pieces)) {
+    for (const piece of pieces) {
+      if (piece instanceof Uint8Array) {
+        visit(piece);
+      }
+    }
+  }
+}
+
+/** Has every piece of a body told of that is not read as it arrives. Made by {@link createBodyWatch}. */
+export type BodyWatch = (readable: Readable) => void;
+
+/**
+ * Makes a watch of bodies. Not in Node's documentation: its HTTP parsers hand a
+ * body over by calling `push` of the stream, by that name, as they read it from
+ * the socket. That is the one moment to look at what arrives: within a turn of the
+ * event loop Node reads up to 2 MiB of every socket, and no timer runs before
+ * its end.
+ *
+ * @param onUnread - called in that moment. It may end the call.
+ */
+export function createBodyWatch(onUnread: (piece: Uint8Array) => void): BodyWatch {
+  // One function for all streams, so that a call pays for no closure.
+  const push = function (this: Readable, chunk: unknown, encoding?: BufferEncoding): boolean {
+    const mayGoOn = Readable.prototype.push.call(this, chunk, encoding);
+    if (this.readableLength > 0 && chunk instanceof Uint8Array) {
+      onUnread(chunk);
+    }
+    return mayGoOn;
+  };
+  return (readable) => {
+    readable.push = push;
+  };
+}
+
+/**
+ * Lets go of a body before any more of it arrives: what is there runs dry, in
+ * this same turn of the event loop, and what still comes is held no more, nor is
+ * window given back for it.
+ */
+export function dropBody(readable: Readable): void {
+  readable.push = pushNothing;
+  readable.removeAllListeners("data");
+  drainBody(readable);
+}
+
+function pushNothing(this: Readable, chunk: unknown): boolean {
+  // The end is passed on: without it a stream is never closed.
+  return chunk === null && Readable.prototype.push.call(this, null);
+}

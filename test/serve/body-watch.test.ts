@@ -1,0 +1,37 @@
+import { once } from "node:events";
+import { Readable } from "node:stream";
+import { expect, it } from "vitest";
+import { createBodyWatch, dropBody, visitUnread } from "../../src/serve/body-watch.ts";
+
+function watched() {
+  const told: string[] = [];
+  const body = new Readable({ read: () => {} });
+  createBodyWatch((piece) => told.push(Buffer.from(piece).toString()))(body);
+  return { body, told };
+}
+
+it("tells of what is not read as it arrives, and of nothing else", async () => {
+  const { body, told } = watched();
+  body.push(Buffer.from("left"));
+  body.on("data", () => {});
+  await once(body, "data");
+  body.push(Buffer.from("taken"));
+  body.pause();
+  body.push(Buffer.from("held"));
+  expect(told).toEqual(["left", "held"]);
+  const unread: string[] = [];
+  visitUnread(body, (piece) => unread.push(Buffer.from(piece).toString()));
+  expect(unread).toEqual(["held"]);
+});
+
+it("keeps nothing of a body that is dropped, asks for no more of it, and passes its end on", async () => {
+  const { body, told } = watched();
+  body.push(Buffer.from("left"));
+  dropBody(body);
+  const ended = once(body, "end");
+  // False stops the reading from a socket, and the window of HTTP/2 with it.
+  expect(body.push(Buffer.from("more"))).toBe(false);
+  body.push(null);
+  await ended;
+  expect([told, body.readableLength]).toEqual([["left"], 0]);
+});
