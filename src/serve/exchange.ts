@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { AnswerHead } from "./answer-head.ts";
 import type { BodyWatch } from "./body-watch.ts";
 import type { HeaderList } from "./header-list.ts";
 
@@ -72,8 +73,7 @@ export interface BodyReceiver {
 
 /** A complete answer. */
 export interface WholeAnswer {
-  /** Status 200 and headers, as Node takes them; `:status` is added where it is needed. */
-  readonly headers: OutgoingHttpHeaders;
+  readonly head: AnswerHead;
   /** The body; undefined is none. */
   readonly body: Uint8Array | undefined;
   /** The trailers; undefined are none. */

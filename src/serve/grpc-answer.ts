@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
+import { AnswerHead } from "./answer-head.ts";
 import { type Envelope, prefixBytes } from "./envelope-reader.ts";
 import { joinHeaders } from "./join-headers.ts";
 import type { GrpcCodec } from "./media-type.ts";
@@ -13,26 +14,26 @@ export type AnswerHeaders = readonly (readonly [string, string])[];
 
 /** The headers of answers, made once for all calls that have them alike. */
 export class AnswerHeads {
-  readonly #known = new WeakMap<AnswerHeaders, Map<string, OutgoingHttpHeaders>>();
+  readonly #known = new WeakMap<AnswerHeaders, Map<string, AnswerHead>>();
 
   /** Returns the headers of an answer to which no handler has added any. */
   plain(
     codec: GrpcCodec,
     compression: Compression | null,
     answerHeaders: AnswerHeaders,
-  ): OutgoingHttpHeaders {
+  ): AnswerHead {
     let byContent = this.#known.get(answerHeaders);
     if (byContent === undefined) {
       byContent = new Map();
       this.#known.set(answerHeaders, byContent);
     }
     const key = compression === null ? codec.contentType : codec.contentType + compression.name;
-    let headers = byContent.get(key);
-    if (headers === undefined) {
-      headers = withAnswerHeaders(initialHeader(codec, compression), answerHeaders);
-      byContent.set(key, headers);
+    let head = byContent.get(key);
+    if (head === undefined) {
+      head = withAnswerHeaders(initialHeader(codec, compression), answerHeaders);
+      byContent.set(key, head);
     }
-    return headers;
+    return head;
   }
 }
 
@@ -46,11 +47,8 @@ export function initialHeader(codec: GrpcCodec, compression: Compression | null)
 }
 
 /** Adds to a handler's headers those that every answer carries. */
-export function withAnswerHeaders(
-  header: Headers,
-  answerHeaders: AnswerHeaders,
-): OutgoingHttpHeaders {
-  return outgoingHeaders(joinHeaders(header, answerHeaders));
+export function withAnswerHeaders(header: Headers, answerHeaders: AnswerHeaders): AnswerHead {
+  return new AnswerHead(outgoingHeaders(joinHeaders(header, answerHeaders)));
 }
 
 const okTrailers: OutgoingHttpHeaders = Object.freeze({ "grpc-status": "0" });

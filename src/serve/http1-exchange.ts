@@ -143,7 +143,7 @@ export class Http1Exchange implements Exchange {
     }
   }
 
-  answerWhole({ headers, body, trailers }: WholeAnswer): void {
+  answerWhole({ head, body, trailers }: WholeAnswer): void {
     if (this.#hasAnswer) {
       return;
     }
@@ -154,7 +154,7 @@ export class Http1Exchange implements Exchange {
         return;
       }
       try {
-        response.writeHead(200, headersOf(headers, this.#mustClose() || this.#isLast()));
+        response.writeHead(200, headersOf(head.headers, this.#mustClose() || this.#isLast()));
         this.#isAnswered = true;
         this.#leaveUpload();
         if (trailers !== undefined) {

@@ -1,6 +1,12 @@
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from "node:http2";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
+import type { AnswerHead } from "./answer-head.ts";
 import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
@@ -199,7 +205,7 @@ export class Http2Exchange implements Exchange {
     });
   }
 
-  answerWhole({ headers, body, trailers }: WholeAnswer): void {
+  answerWhole({ head, body, trailers }: WholeAnswer): void {
     if (this.#hasAnswer || this.isClosed) {
       return;
     }
@@ -209,11 +215,11 @@ export class Http2Exchange implements Exchange {
       if (
         trailers !== undefined &&
         body === undefined &&
-        this.#sendTrailersOnly(headers, trailers)
+        this.#sendTrailersOnly(head.headers, trailers)
       ) {
         return;
       }
-      stream.respond(headers, trailers === undefined ? withoutTrailers : withTrailers);
+      respond(stream, head, trailers === undefined ? withoutTrailers : withTrailers);
       this.#isAnswered = true;
       if (trailers !== undefined) {
         stream.on("wantTrailers", () => this.#sendTrailers(trailers));
@@ -322,4 +328,30 @@ export class Http2Exchange implements Exchange {
       setImmediate(() => this.#stopUpload());
     }
   }
+}
+
+/** Whether this Node takes headers as a list, which the first answer finds out. */
+let takesLists = true;
+
+function respond(
+  stream: ServerHttp2Stream,
+  head: AnswerHead,
+  options: ServerStreamResponseOptions,
+): void {
+  if (takesLists) {
+    try {
+      stream.respond(head.list, options);
+      return;
+    } catch (error) {
+      if (!isWrongType(error)) {
+        throw error;
+      }
+      takesLists = false;
+    }
+  }
+  stream.respond(head.headers, options);
+}
+
+function isWrongType(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ERR_INVALID_ARG_TYPE";
 }

@@ -5,6 +5,7 @@ import { parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { DirectCall, UnaryRoute } from "../guard/unary-route.ts";
 import type { Verdict } from "../guard/verdict.ts";
 import { callerGone } from "./answer-body.ts";
+import type { AnswerHead } from "./answer-head.ts";
 import { type BodyClock, bodyLate, Waiting } from "./body-clock.ts";
 import type { BudgetedReader, ByteBudget } from "./byte-budget.ts";
 import type { Call } from "./call.ts";
@@ -353,13 +354,13 @@ export class UnaryCall
     if (codec.protocolName === "grpc") {
       const trailers = trailersOf(trailer, failure);
       const body = message === undefined ? undefined : frameOf(message);
-      exchange.answerWhole({ headers: this.#headers(header), body, trailers });
+      exchange.answerWhole({ head: this.#head(header), body, trailers });
       return;
     }
     const frame = { flags: trailerFrameFlags, data: trailerFrameOf(trailer, failure) };
     const send = (last: Envelope) => {
       const body = joinEnvelopes(message === undefined ? [last] : [message, last]);
-      exchange.answerWhole({ headers: this.#headers(header), body, trailers: undefined });
+      exchange.answerWhole({ head: this.#head(header), body, trailers: undefined });
     };
     if (this.#compression === null || frame.data.length < compressMinBytes) {
       send(frame);
@@ -372,7 +373,7 @@ export class UnaryCall
       .catch(() => exchange.answer({ status: 500 }));
   }
 
-  #headers(header: Headers | undefined) {
+  #head(header: Headers | undefined): AnswerHead {
     const { heads } = this.#options;
     const { answerHeaders } = this.call;
     return header === undefined
