@@ -67,8 +67,3 @@ export async function startChild(
     },
   };
 }
-
-/** Arguments with which Node runs a file of bench/ from its source. */
-export function sourceArguments(file: URL): string[] {
-  return ["-C", "countersign-source", file.pathname];
-}

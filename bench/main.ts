@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
 import { flowerEnvironment } from "../test/interop/flower-environment.ts";
+import { buildMeasured } from "./build.ts";
 import { noteConditions } from "./conditions.ts";
 import { takeCores } from "./cores.ts";
 import { drawBars } from "./report/bar-chart.ts";
@@ -38,6 +39,7 @@ async function main({ quick, only }: { quick: boolean; only: readonly string[] }
   if (unknown.length > 0) throw new Error(`there is no workload ${unknown.join(", ")}\n${help}`);
   const chosen = workloads.filter(({ name }) => only.length === 0 || only.includes(name));
   const conditions = noteConditions();
+  buildMeasured();
   const commands = await flowerEnvironment();
   const cores = takeCores();
   const directory = await mkdtemp(join(tmpdir(), "countersign-load-"));

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findPostgresBinaries, startPostgresCluster } from "../test/postgres/cluster.ts";
-import { type Child, sourceArguments, startChild } from "./child-process.ts";
+import { builtFile } from "./build.ts";
+import { type Child, startChild } from "./child-process.ts";
 import type { Cores } from "./cores.ts";
 import { fixedToken, nodeIds, runId } from "./servers/answers.ts";
 
@@ -100,7 +101,7 @@ export async function openFleet({ cores, flowerPython }: FleetOptions): Promise<
     if (name === "flowerStore") {
       return [flowerPython ?? "", [python("flower_superlink.py"), join(own, "state.sqlite")]];
     }
-    const args = [...sourceArguments(new URL("servers/main.ts", import.meta.url)), name];
+    const args = [builtFile("servers/main"), name];
     if (name === "oursPostgres" && postgresBinaries !== undefined) {
       postgres ??= startPostgresCluster(postgresBinaries);
       return [process.execPath, [...args, "--postgres", (await postgres).host]];
@@ -124,8 +125,11 @@ export async function openFleet({ cores, flowerPython }: FleetOptions): Promise<
     const known = called.get(calls) ?? startServer(calls, cores.load);
     called.set(calls, known);
     const { url, token, server } = await known;
-    const source = sourceArguments(new URL("clients/main.ts", import.meta.url));
-    const child = await startChild(cores.server, process.execPath, [...source, name, url]);
+    const child = await startChild(cores.server, process.execPath, [
+      builtFile("clients/main"),
+      name,
+      url,
+    ]);
     return { ...child, ...factsOf(name), url, token, server };
   }
 
