@@ -1,11 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type Linked, LinkedList } from "./linked-list.ts";
 
-/**
- * What waits for a body, or for more of it. It is a link of the clock's list
- * itself: waits are as many as pieces of bodies, and a table of them would be
- * made anew all the time.
- */
-export abstract class Waiting {
+/** What waits for a body, or for more of it. */
+export abstract class Waiting implements Linked<Waiting> {
   /** When the wait is over, on the clock of `performance.now()`; undefined while nothing waits. */
   deadline: number | undefined;
   /** Who is late before this one. */
@@ -28,8 +25,7 @@ export function bodyLate(): ConnectError {
  */
 export class BodyClock {
   readonly #timeoutMs: number;
-  #first: Waiting | undefined;
-  #last: Waiting | undefined;
+  readonly #waiting = new LinkedList<Waiting>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param timeoutMs - how long anybody waits, in milliseconds. */
@@ -41,13 +37,7 @@ export class BodyClock {
   start(waiting: Waiting): void {
     this.stop(waiting);
     waiting.deadline = performance.now() + this.#timeoutMs;
-    waiting.earlier = this.#last;
-    if (this.#last === undefined) {
-      this.#first = waiting;
-    } else {
-      this.#last.later = waiting;
-    }
-    this.#last = waiting;
+    this.#waiting.add(waiting);
     if (this.#timer === undefined) {
       this.#wake(this.#timeoutMs);
     }
@@ -55,23 +45,10 @@ export class BodyClock {
 
   /** Waits no more. */
   stop(waiting: Waiting): void {
-    if (waiting.deadline === undefined) {
-      return;
+    if (waiting.deadline !== undefined) {
+      waiting.deadline = undefined;
+      this.#waiting.delete(waiting);
     }
-    const { earlier, later } = waiting;
-    if (earlier === undefined) {
-      this.#first = later;
-    } else {
-      earlier.later = later;
-    }
-    if (later === undefined) {
-      this.#last = earlier;
-    } else {
-      later.earlier = earlier;
-    }
-    waiting.deadline = undefined;
-    waiting.earlier = undefined;
-    waiting.later = undefined;
   }
 
   #wake(inMs: number): void {
@@ -84,7 +61,7 @@ export class BodyClock {
     this.#timer = undefined;
     const now = performance.now();
     for (;;) {
-      const waiting = this.#first;
+      const waiting = this.#waiting.first;
       if (waiting?.deadline === undefined) {
         return;
       }

@@ -1,12 +1,12 @@
 import type { Call } from "./call.ts";
 import type { Exchange } from "./exchange.ts";
-import { OpenCalls } from "./open-calls.ts";
+import { type Linked, LinkedList } from "./linked-list.ts";
 
 /** Memory of header fields that a request may take to count as one, in bytes. Browsers send less. */
 const headerBytesPerRequest = 12 * 1024;
 
 /** A request that is open. */
-export interface OpenRequest {
+export interface OpenRequest extends Linked<OpenRequest> {
   readonly exchange: Exchange;
   /** As how many requests it counts: what waits for a verifier is mostly its headers. */
   readonly weight: number;
@@ -22,7 +22,7 @@ export interface OpenRequest {
  */
 export class OpenRequests implements Iterable<OpenRequest> {
   readonly #maxOpen: number;
-  readonly #requests = new OpenCalls<OpenRequest>();
+  readonly #requests = new LinkedList<OpenRequest>();
   #weight = 0;
   #health = 0;
   #healthWeight = 0;
@@ -50,11 +50,18 @@ export class OpenRequests implements Iterable<OpenRequest> {
   /** Counts a request until it is over. */
   add(exchange: Exchange): OpenRequest {
     const weight = 1 + Math.floor(exchange.headers.memoryBytes / headerBytesPerRequest);
-    const request: OpenRequest = { exchange, weight, call: undefined, isHealth: false };
-    const place = this.#requests.add(request);
+    const request: OpenRequest = {
+      exchange,
+      weight,
+      call: undefined,
+      isHealth: false,
+      earlier: undefined,
+      later: undefined,
+    };
+    this.#requests.add(request);
     this.#weight += weight;
     exchange.onClose(() => {
-      this.#requests.delete(place);
+      this.#requests.delete(request);
       this.#weight -= weight;
       if (request.isHealth) {
         this.#health--;
