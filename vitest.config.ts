@@ -30,6 +30,12 @@ const long = [
   ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),
 ];
 
+/** Objects of several pieces, which are of 16 MiB on PostgreSQL. */
+const longOnPostgres =
+  process.env.REPLICA_ROUNDS === undefined
+    ? ["test/appio/state/{pieces,former-database}.test.ts"]
+    : [];
+
 const projects: TestProjectInlineConfiguration[] = [
   {
     extends: true,
@@ -58,7 +64,7 @@ if (findPostgresBinaries() !== undefined) {
     test: {
       name: "postgres",
       include: postgresSuites,
-      exclude: long,
+      exclude: [...long, ...longOnPostgres],
       globalSetup: "test/postgres/global-setup.ts",
       provide: { store: "postgres", postgresHost: "" },
     },

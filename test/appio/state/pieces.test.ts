@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { expect, it } from "vitest";
 import { objectTree } from "../../../src/appio/objects/object-tree.ts";
 import { pieceBytes } from "../../../src/appio/state/large-bytes.ts";
@@ -17,11 +18,11 @@ async function piecesOf(database: AnySqlDatabase, objectId: string): Promise<num
   const rows = await database
     .withTables<StateTables>()
     .query.selectFrom("object_content")
-    .select(["start", "content"])
+    .select(["start", sql<bigint>`length(content)`.as("length")])
     .where("object_id", "=", objectId)
     .orderBy("start")
     .execute();
-  return rows.map(({ start, content }) => [Number(start), content.length]);
+  return rows.map(({ start, length }) => [Number(start), Number(length)]);
 }
 
 it("keeps an object in pieces, once for all runs, and drops all of them", async () => {
