@@ -197,7 +197,7 @@ export class Http2Exchange implements Exchange {
         if (trailer !== undefined) {
           stream.once("wantTrailers", () => this.#sendTrailers(outgoingHeaders(trailer)));
         } else {
-          stream.once("finish", () => this.#stopUploadLater());
+          stream.once("finish", () => this.#stopUpload());
         }
         stream.end();
       },
@@ -224,7 +224,7 @@ export class Http2Exchange implements Exchange {
       if (trailers !== undefined) {
         stream.on("wantTrailers", () => this.#sendTrailers(trailers));
       } else {
-        stream.once("finish", () => this.#stopUploadLater());
+        stream.once("finish", () => this.#stopUpload());
       }
       if (body === undefined) {
         stream.end();
@@ -238,10 +238,9 @@ export class Http2Exchange implements Exchange {
   }
 
   /**
-   * Sends a gRPC error without a message as one frame, and stops the upload in
-   * the same turn, as gRPC's own servers do: Node asks for trailers a turn later,
-   * and reads on for as long as a peer sends fast. Every gRPC answer without a
-   * message passes here, so that no refusal can be told from another by its frames.
+   * Sends a gRPC error without a message as one frame: Node asks for trailers a
+   * turn later, and reads on for as long as a peer sends fast. Every gRPC answer
+   * without a message passes here, so that no refusal can be told from another by its frames.
    *
    * @returns whether it did; {@link trailersOnly} tells what needs two frames.
    */
@@ -298,7 +297,7 @@ export class Http2Exchange implements Exchange {
   #sendTrailers(trailers: OutgoingHttpHeaders): void {
     try {
       this.#stream.sendTrailers(trailers);
-      this.#stopUploadLater();
+      this.#stopUpload();
     } catch {
       // Called by an event, where an error would end the process: trailers of a
       // handler's own may be none that HTTP/2 allows, such as "connection".
@@ -308,25 +307,21 @@ export class Http2Exchange implements Exchange {
 
   /**
    * Asks the peer to stop an upload that nobody reads: after a complete answer
-   * a server may reset the stream without an error (RFC 9113, section 8.1).
+   * a server may reset the stream without an error (RFC 9113, section 8.1). In a
+   * later turn: Node 26 sends a reset before an answer of the same turn, which is then lost.
    */
   #stopUpload(): void {
     const stream = this.#stream;
     if (stream.readableEnded) {
       return;
     }
-    if (!this.isClosed && !stream.endAfterHeaders && stream.state.remoteClose !== 1) {
-      stream.close(constants.NGHTTP2_NO_ERROR);
-    }
-    // A stream is over when its body has been read, be it closed or not.
-    drainBody(stream);
-  }
-
-  /** The same in a later turn, so that the end of the answer leaves before the reset. */
-  #stopUploadLater(): void {
-    if (!this.#stream.readableEnded) {
-      setImmediate(() => this.#stopUpload());
-    }
+    setImmediate(() => {
+      if (!this.isClosed && !stream.endAfterHeaders && stream.state.remoteClose !== 1) {
+        stream.close(constants.NGHTTP2_NO_ERROR);
+      }
+      // A stream is over when its body has been read, be it closed or not.
+      drainBody(stream);
+    });
   }
 }
 
