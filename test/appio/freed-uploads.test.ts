@@ -26,9 +26,11 @@ function watchUploads() {
     }
     const { objectContent } = request.message;
     const sent = objectContent.length;
-    const response = await next(request);
-    uploads.push([sent, objectContent.length]);
-    return response;
+    try {
+      return await next(request);
+    } finally {
+      uploads.push([sent, objectContent.length]);
+    }
   };
   return { uploads, watch };
 }
@@ -53,6 +55,30 @@ it("ServerAppIo frees an upload when it is stored", async () => {
   expect((await app.pushObject(request)).stored).toBe(true);
   expect((await app.pullObject(request)).objectContent).toEqual(large.content);
   expect(uploads).toEqual([[large.content.length, 0]]);
+});
+
+it("leaves an upload that is not stored as it is", async () => {
+  await using world = await createWorld();
+  const { state, authority, database } = world;
+  const { uploads, watch } = watchUploads();
+  const guard = createGuard({
+    services: [serverAppIoService(state, authority)],
+    verifiers: { appToken: authority.verifier },
+    interceptors: [watch],
+  });
+  const { runId, token: appToken } = await world.runningRun();
+  const transport = inProcess(createRouterTransport(guard.routes));
+  const app = createAuthenticatedClient(serverAppIoPolicy, transport, { appToken });
+  const request = { node: { nodeId: 1n }, objectId: large.id, objectContent: large.content };
+  expect((await app.pushObject(request)).stored, "nobody has announced it").toBe(false);
+  await announce(database, runId, objectTree(large.id));
+  const other = { ...request, objectContent: large.content.toReversed() };
+  expect((await app.pushObject(other)).stored, "its id is another's").toBe(false);
+  const bytes = large.content.length;
+  expect(uploads).toEqual([
+    [bytes, bytes],
+    [bytes, bytes],
+  ]);
 });
 
 it("Fleet frees an upload when it is stored, and counts it", async () => {

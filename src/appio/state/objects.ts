@@ -179,7 +179,7 @@ const addPiece = hotStatement<
 >()((query, value) =>
   query
     .insertInto("object_content")
-    .values({ object_id: value("objectId"), start: value("start"), content: value("piece") })
+    .values({ object_id: value("objectId"), start: value("start"), piece: value("piece") })
     .onConflict((conflict) => conflict.columns(["object_id", "start"]).doNothing()),
 );
 
@@ -217,9 +217,9 @@ const readFirstPiece = hotStatement<StateTables, { runId: SqlUint64; objectId: s
           .on("run_object.is_available", "=", 1n),
       )
       .select(({ selectFrom }) => [
-        "object_content.content as piece",
+        "object_content.piece",
         selectFrom("object_content as all_of_it")
-          .select(sql<bigint>`sum(length(all_of_it.content))`.as("size"))
+          .select(sql<bigint>`sum(length(all_of_it.piece))`.as("size"))
           .whereRef("all_of_it.object_id", "=", "run_object.object_id")
           .as("size"),
       ])
@@ -230,7 +230,7 @@ const readFirstPiece = hotStatement<StateTables, { runId: SqlUint64; objectId: s
 const readPiece = hotStatement<StateTables, { objectId: string; start: bigint }>()((query, value) =>
   query
     .selectFrom("object_content")
-    .select(["content as piece", sql<null>`null`.as("size")])
+    .select(["piece", sql<null>`null`.as("size")])
     .where("object_id", "=", value("objectId"))
     .where("start", "=", value("start")),
 );
@@ -267,7 +267,7 @@ export async function addOwnObjects(
       .values(
         batch.flatMap(({ objectId, content }) =>
           [...piecesOf(content, tx.database.engine)].map(({ start, piece }) => ({
-            ...{ object_id: objectId, start, content: piece },
+            ...{ object_id: objectId, start, piece },
           })),
         ),
       )

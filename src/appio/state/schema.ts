@@ -89,7 +89,9 @@ export async function compactObjects(db: Kysely<unknown>, engine: SqlEngine): Pr
 
 /**
  * Keeps the bytes of an object in rows of a bounded size. Those that are there
- * already stay whole on SQLite, which can read them so.
+ * already stay whole on SQLite, which can read them so. The column has another
+ * name: a former version that still uses the database fails, where it would take
+ * a piece for the whole.
  */
 export async function keepPieces(db: Kysely<unknown>, engine: SqlEngine): Promise<void> {
   if (engine === "postgres") {
@@ -101,11 +103,11 @@ export async function keepPieces(db: Kysely<unknown>, engine: SqlEngine): Promis
     .createTable("object_content")
     .addColumn("object_id", "text", (column) => column.notNull())
     .addColumn("start", "bigint", (column) => column.notNull())
-    .addColumn("content", sql`blob`, (column) => column.notNull())
+    .addColumn("piece", sql`blob`, (column) => column.notNull())
     .addPrimaryKeyConstraint("object_content_piece", ["object_id", "start"])
     .execute();
   await sql`
-    insert into object_content (object_id, start, content)
+    insert into object_content (object_id, start, piece)
     select object_id, 0, content from whole_object_content
   `.execute(db);
   await db.schema.dropTable("whole_object_content").execute();
@@ -121,14 +123,15 @@ async function splitContents(db: Kysely<unknown>): Promise<void> {
       add constraint object_content_piece primary key (object_id, start)
   `.execute(db);
   await sql`alter table object_content alter column start drop default`.execute(db);
+  await sql`alter table object_content rename column content to piece`.execute(db);
   await sql`
-    insert into object_content (object_id, start, content)
-    select object_id, first, substring(content from first + 1 for ${most})
-    from object_content, generate_series(${most}, octet_length(content) - 1, ${most}) as first
+    insert into object_content (object_id, start, piece)
+    select object_id, first, substring(piece from first + 1 for ${most})
+    from object_content, generate_series(${most}, octet_length(piece) - 1, ${most}) as first
   `.execute(db);
   await sql`
-    update object_content set content = substring(content from 1 for ${most})
-    where octet_length(content) > ${most}
+    update object_content set piece = substring(piece from 1 for ${most})
+    where octet_length(piece) > ${most}
   `.execute(db);
 }
 

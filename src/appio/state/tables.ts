@@ -127,7 +127,7 @@ export interface ObjectContentTable {
   object_id: string;
   /** Where in the object the piece begins, in bytes. The next one begins where it ends. */
   start: bigint;
-  content: Uint8Array;
+  piece: Uint8Array;
 }
 
 /** The tables of the AppIo state. */

@@ -115,8 +115,10 @@ export function fleetService(
         await assertServing(caller.nodeId, runId, instructions.mayPush);
         const bytesReceived = objectContent.length;
         const stored = await objects.put(runId, objectId, objectContent);
-        freeBytes(objectContent);
         await runs.addTraffic(runId, { bytesReceived });
+        if (stored) {
+          freeBytes(objectContent);
+        }
         return { stored };
       },
       async pullObject({ runId, objectId }, { caller }) {

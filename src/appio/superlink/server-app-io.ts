@@ -126,7 +126,9 @@ function appHandlers(state: LinkState, authority: Authority): AppHandlers {
     async pushObject({ node, objectId, objectContent }, { caller }) {
       assertSuperLink(node);
       const stored = await objects.put(caller.runId, objectId, objectContent);
-      freeBytes(objectContent);
+      if (stored) {
+        freeBytes(objectContent);
+      }
       return { stored };
     },
     async pullObject({ node, objectId }, { caller }) {

@@ -156,7 +156,9 @@ function appHandlers({ apps, authority }: ClientAppIoOptions): AppHandlers {
 
     pushObject: async ({ objectId, objectContent }, { caller }) => {
       const stored = await refused(apps.putObject(caller, objectId, objectContent));
-      freeBytes(objectContent);
+      if (stored) {
+        freeBytes(objectContent);
+      }
       return { stored };
     },
 

@@ -11,7 +11,7 @@ import { createWorld } from "./world.ts";
 
 /** The tables when each object had one row. */
 type FormerTables = Omit<StateTables, "object_content"> & {
-  readonly object_content: Omit<StateTables["object_content"], "start">;
+  readonly object_content: { readonly object_id: string; readonly content: Uint8Array };
 };
 
 it("keeps the objects of a database that had each in one row", async () => {

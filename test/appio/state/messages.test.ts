@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { inflateMessage } from "../../../src/appio/objects/inflate.ts";
+import { pieceBytes } from "../../../src/appio/state/large-bytes.ts";
 import { type Draft, settings } from "./drafts.ts";
 import { createWorld } from "./world.ts";
 
@@ -538,6 +539,23 @@ describe("error replies", () => {
       ...{ runId, srcNodeId: 1n, dstNodeId: 1n, messageType: "query", ttl: 95 },
       groupId: metadata(message).groupId,
     });
+  });
+
+  it("arrive whole when they are larger than a piece", async () => {
+    await using world = await createWorld();
+    const { runId, node } = await runWithNode(world);
+    const { id, message, tree, object } = world.instruction(runId, node);
+    const groupId = "g".repeat(2 * pieceBytes.sqlite);
+    const { metadata: given } = message;
+    const large = { ...message, ...(given && { metadata: { ...given, groupId } }) };
+    await world.state.instructions.push(runId, [large], [tree]);
+    await world.upload(runId, { id, message, tree, object });
+    await world.state.nodes.unregister(node);
+    const [found] = await world.state.replies.find(runId, [id]);
+    const messageId = found?.message.metadata?.messageId ?? "";
+    const content = (await world.state.objects.get(runId, messageId))?.content ?? new Uint8Array();
+    const reply = inflateMessage(messageId, new Map([[messageId, content]]));
+    expect([reply.error.code, reply.metadata.groupId === groupId]).toEqual([5, true]);
   });
 
   it("are not stored per poll, and go when they are confirmed", async () => {

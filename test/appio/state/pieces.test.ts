@@ -18,7 +18,7 @@ async function piecesOf(database: AnySqlDatabase, objectId: string): Promise<num
   const rows = await database
     .withTables<StateTables>()
     .query.selectFrom("object_content")
-    .select(["start", sql<bigint>`length(content)`.as("length")])
+    .select(["start", sql<bigint>`length(piece)`.as("length")])
     .where("object_id", "=", objectId)
     .orderBy("start")
     .execute();
