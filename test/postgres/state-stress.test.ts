@@ -178,7 +178,7 @@ async function disagreements(query: Kysely<StateTables>) {
         where run_object.object_id = object.object_id and is_available = 1
       )) as "wrongHolders",
       (select count(*) from object full join object_content using (object_id)
-        where holders is null or content is null) as "contentsWithoutCount",
+        where holders is null or piece is null) as "contentsWithoutCount",
       (select count(*) from run_object_child as edge where not exists (
         select 1 from run_object where run_id = edge.run_id and object_id = edge.child_id
       ) or not exists (
