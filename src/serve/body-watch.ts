@@ -2,10 +2,14 @@ import { Readable } from "node:stream";
 
 /**
  * Lets the rest of a body run dry that nobody wants. An iterator that was left
- * in the middle still listens, and would hold the stream up for ever.
+ * in the middle still listens, and would hold the stream up for ever. May be
+ * called again: listeners are removed only where there are some, because Node
+ * stops what flows a turn after they were removed, unless it begins to flow then.
  */
 export function drainBody(readable: Readable): void {
-  readable.removeAllListeners("readable");
+  if (readable.listenerCount("readable") > 0) {
+    readable.removeAllListeners("readable");
+  }
   readable.resume();
 }
 

@@ -44,11 +44,14 @@ export async function* meterBody(
     release(heldBytes);
   });
   // What has arrived by now is read in one piece, and can be a window.
-  if (!budget.take(reader, 0)) {
-    await reader.granted(options.waitMs);
+  try {
+    if (!budget.take(reader, 0)) {
+      await reader.granted(options.waitMs);
+    }
+  } finally {
+    // Who holds nothing yet must not be the one that may always go on.
+    budget.done(reader);
   }
-  // Who holds nothing yet must not be the one that may always go on.
-  budget.done(reader);
   for await (const chunk of options.body) {
     meter.push(chunk);
     if (!exchange.isClosed) {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { Readable } from "node:stream";
 import { expect, it } from "vitest";
-import { createBodyWatch, dropBody, visitUnread } from "../../src/serve/body-watch.ts";
+import { createBodyWatch, drainBody, dropBody, visitUnread } from "../../src/serve/body-watch.ts";
 
 function watched() {
   const told: string[] = [];
@@ -35,3 +35,18 @@ it("keeps nothing of a body that is dropped, asks for no more of it, and passes 
   await ended;
   expect([told, body.readableLength]).toEqual([["left"], 0]);
 });
+
+it("lets a body run dry of which that was said already", async () => {
+  const body = new Readable({ read: () => {} });
+  drainBody(body);
+  await nextTurn();
+  drainBody(body);
+  await nextTurn();
+  body.push(Buffer.from("more"));
+  body.push(null);
+  await once(body, "end");
+});
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

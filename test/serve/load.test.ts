@@ -65,7 +65,11 @@ describe("a server with as many calls as it may have", () => {
     const { mailbox, baseUrl, client } = await fullServer();
     expect((await client.countLetters({}, { headers: header })).count).toBe(3);
     const health = createClient(Health, createGrpcTransport({ baseUrl }));
-    expect((await health.check({})).status).toBe(HealthCheckResponse_ServingStatus.SERVING);
+    for (let i = 0; i < 3; i++) {
+      expect((await health.check({})).status).toBe(HealthCheckResponse_ServingStatus.SERVING);
+    }
+    const another = client.getBulletin({});
+    await expect(another).rejects.toSatisfy((reason) => codeOf(reason) === Code.Unavailable);
     await mailbox[Symbol.asyncDispose]();
   });
 
@@ -188,6 +192,22 @@ describe("a server with as many requests open as it may have", () => {
     expect((await send()).headers).toEqual([":status", "503"]);
     crowd.release();
     expect((await Promise.all(waiting)).map(({ headers }) => headers[1])).toEqual(["200", "200"]);
+  });
+
+  it("counts requests, health calls and refusals only as long as they are open", async () => {
+    await using crowd = await crowdedServer({ maxOpenRequests: 4, maxConcurrentCalls: 4 });
+    const transport = createGrpcTransport({ baseUrl: crowd.baseUrl });
+    const health = createClient(Health, transport);
+    for (let i = 0; i < 10; i++) {
+      const { status } = await health.check({});
+      expect(status).toBe(HealthCheckResponse_ServingStatus.SERVING);
+    }
+    for (let i = 0; i < 1_100; i++) {
+      expect((await crowd.send("SendLetter")).headers).toEqual([":status", "503"]);
+    }
+    crowd.release();
+    await Promise.all(crowd.waiting);
+    expect((await createClient(Mailbox, transport).getBulletin({})).text).toBe("hello");
   });
 
   it("closes a connection once a thousand such refusals are under way", async () => {
