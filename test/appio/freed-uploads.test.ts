@@ -37,19 +37,28 @@ function watchUploads() {
 
 const large = testObject("x".repeat(300_000));
 
-it("ServerAppIo frees an upload when it is stored", async () => {
-  await using world = await createWorld();
-  const { state, authority, database } = world;
+/** A running run, and ServerAppIo for its app. */
+async function watchedApp({
+  state,
+  authority,
+  runningRun,
+}: Awaited<ReturnType<typeof createWorld>>) {
   const { uploads, watch } = watchUploads();
   const guard = createGuard({
     services: [serverAppIoService(state, authority)],
     verifiers: { appToken: authority.verifier },
     interceptors: [watch],
   });
-  const { runId, token: appToken } = await world.runningRun();
+  const { runId, token: appToken } = await runningRun();
   const transport = inProcess(createRouterTransport(guard.routes));
   const app = createAuthenticatedClient(serverAppIoPolicy, transport, { appToken });
-  await announce(database, runId, objectTree(large.id));
+  return { runId, app, uploads };
+}
+
+it("ServerAppIo frees an upload when it is stored", async () => {
+  await using world = await createWorld();
+  const { runId, app, uploads } = await watchedApp(world);
+  await announce(world.database, runId, objectTree(large.id));
   const node = { nodeId: 1n };
   const request = { node, objectId: large.id, objectContent: large.content };
   expect((await app.pushObject(request)).stored).toBe(true);
@@ -59,19 +68,10 @@ it("ServerAppIo frees an upload when it is stored", async () => {
 
 it("leaves an upload that is not stored as it is", async () => {
   await using world = await createWorld();
-  const { state, authority, database } = world;
-  const { uploads, watch } = watchUploads();
-  const guard = createGuard({
-    services: [serverAppIoService(state, authority)],
-    verifiers: { appToken: authority.verifier },
-    interceptors: [watch],
-  });
-  const { runId, token: appToken } = await world.runningRun();
-  const transport = inProcess(createRouterTransport(guard.routes));
-  const app = createAuthenticatedClient(serverAppIoPolicy, transport, { appToken });
+  const { runId, app, uploads } = await watchedApp(world);
   const request = { node: { nodeId: 1n }, objectId: large.id, objectContent: large.content };
   expect((await app.pushObject(request)).stored, "nobody has announced it").toBe(false);
-  await announce(database, runId, objectTree(large.id));
+  await announce(world.database, runId, objectTree(large.id));
   const other = { ...request, objectContent: large.content.toReversed() };
   expect((await app.pushObject(other)).stored, "its id is another's").toBe(false);
   const bytes = large.content.length;
