@@ -33,21 +33,30 @@ export function visitUnread(readable: Readable, visit: (piece: Uint8Array) => vo
 /** Has every piece of a body told of that is not read as it arrives. Made by {@link createBodyWatch}. */
 export type BodyWatch = (readable: Readable) => void;
 
+/** What a watch of bodies tells, in the moment in which it happens. */
+export interface UnreadListener {
+  /** A piece has arrived and was not read at once. May end the call. */
+  onUnread(piece: Uint8Array): void;
+  /** And there was more before it. */
+  onBacklog(readable: Readable): void;
+}
+
 /**
  * Makes a watch of bodies. Not in Node's documentation: its HTTP parsers hand a
  * body over by calling `push` of the stream, by that name, as they read it from
  * the socket. That is the one moment to look at what arrives: within a turn of the
  * event loop Node reads up to 2 MiB of every socket, and no timer runs before
  * its end.
- *
- * @param onUnread - called in that moment. It may end the call.
  */
-export function createBodyWatch(onUnread: (piece: Uint8Array) => void): BodyWatch {
+export function createBodyWatch(listener: UnreadListener): BodyWatch {
   // One function for all streams, so that a call pays for no closure.
   const push = function (this: Readable, chunk: unknown, encoding?: BufferEncoding): boolean {
     const mayGoOn = Readable.prototype.push.call(this, chunk, encoding);
     if (this.readableLength > 0 && chunk instanceof Uint8Array) {
-      onUnread(chunk);
+      listener.onUnread(chunk);
+      if (this.readableLength > chunk.length) {
+        listener.onBacklog(this);
+      }
     }
     return mayGoOn;
   };

@@ -12,6 +12,7 @@ import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.
 import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { readBody } from "./request-body.ts";
+import { stopUpload } from "./stop-upload.ts";
 import { trailersOnly } from "./trailers-only.ts";
 
 const withTrailers = { waitForTrailers: true };
@@ -305,23 +306,11 @@ export class Http2Exchange implements Exchange {
     }
   }
 
-  /**
-   * Asks the peer to stop an upload that nobody reads: after a complete answer
-   * a server may reset the stream without an error (RFC 9113, section 8.1). In a
-   * later turn: Node 26 sends a reset before an answer of the same turn, which is then lost.
-   */
+  /** Stops what still comes of the body: in a later turn, when the answer has left, or when more arrives. */
   #stopUpload(): void {
-    const stream = this.#stream;
-    if (stream.readableEnded) {
-      return;
+    if (!this.#stream.readableEnded) {
+      setImmediate(() => stopUpload(this.#stream));
     }
-    setImmediate(() => {
-      if (!this.isClosed && !stream.endAfterHeaders && stream.state.remoteClose !== 1) {
-        stream.close(constants.NGHTTP2_NO_ERROR);
-      }
-      // A stream is over when its body has been read, be it closed or not.
-      drainBody(stream);
-    });
   }
 }
 

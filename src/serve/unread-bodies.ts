@@ -1,5 +1,6 @@
 import { type BodyWatch, createBodyWatch } from "./body-watch.ts";
 import type { Exchange } from "./exchange.ts";
+import { stopAnsweredUpload } from "./stop-upload.ts";
 
 /**
  * What a piece of a body takes besides its bytes, and what the buffer takes that
@@ -38,7 +39,10 @@ interface Holder<R extends Unreading> {
  */
 export class UnreadBodies<R extends Unreading> {
   /** Watches the bodies of the requests. */
-  readonly watch: BodyWatch = createBodyWatch((piece) => this.#arrived(piece));
+  readonly watch: BodyWatch = createBodyWatch({
+    onUnread: (piece) => this.#arrived(piece),
+    onBacklog: stopAnsweredUpload,
+  });
   readonly #maxBytes: number;
   readonly #requests: Iterable<R>;
   readonly #shed: (request: R) => void;

@@ -6,7 +6,11 @@ import { createBodyWatch, drainBody, dropBody, visitUnread } from "../../src/ser
 function watched() {
   const told: string[] = [];
   const body = new Readable({ read: () => {} });
-  createBodyWatch((piece) => told.push(Buffer.from(piece).toString()))(body);
+  const watch = createBodyWatch({
+    onUnread: (piece) => told.push(Buffer.from(piece).toString()),
+    onBacklog: (readable) => told.push(`backlog of ${readable.readableLength}`),
+  });
+  watch(body);
   return { body, told };
 }
 
@@ -18,10 +22,11 @@ it("tells of what is not read as it arrives, and of nothing else", async () => {
   body.push(Buffer.from("taken"));
   body.pause();
   body.push(Buffer.from("held"));
-  expect(told).toEqual(["left", "held"]);
+  body.push(Buffer.from("more"));
+  expect(told).toEqual(["left", "held", "more", "backlog of 8"]);
   const unread: string[] = [];
   visitUnread(body, (piece) => unread.push(Buffer.from(piece).toString()));
-  expect(unread).toEqual(["held"]);
+  expect(unread).toEqual(["held", "more"]);
 });
 
 it("keeps nothing of a body that is dropped, asks for no more of it, and passes its end on", async () => {

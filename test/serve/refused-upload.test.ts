@@ -7,6 +7,8 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Mailbox } from "../../gen/countersign/example/v1/mailbox_pb.ts";
 import { openProxy } from "./counting-proxy.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { ack, frame, frameType, hello, requestHeaders } from "./http2-frames.ts";
 import { type MailboxServer, serveMailbox } from "./mailbox-server.ts";
 import { openHttp2, openSocket, readToEnd } from "./raw-http.ts";
 
@@ -119,6 +121,39 @@ describe("HTTP/2: an upload is reset without an error after the answer", () => {
     expect(sentBytes).toBeLessThan(3 * mebibyte);
   });
 });
+
+it.each([["application/grpc"], ["application/proto"]])(
+  "HTTP/2: an upload as %s is reset in the turn in which it is read, after its answer",
+  async (contentType) => {
+    const socket = await openSocket(mailbox.server.port);
+    const reader = new FrameReader(socket);
+    socket.write(hello);
+    await reader.next(({ type, flags }) => type === frameType.settings && flags === 0);
+    // Node reads it in one turn, 64 KiB at a time. More would not go to the kernel in one piece.
+    const piece = frame(frameType.data, 0, 1, Buffer.alloc(16 * 1024));
+    socket.write(
+      Buffer.concat([
+        frame(frameType.settings, ack, 0),
+        requestHeaders(1, send, contentType),
+        ...Array.from({ length: 14 }, () => piece),
+        frame(frameType.ping, 0, 0, Buffer.alloc(8)),
+      ]),
+    );
+    const told = [];
+    while (told.at(-1) !== frameType.ping) {
+      const received = await reader.next(
+        ({ type, streamId, flags }) => streamId === 1 || (type === frameType.ping && flags === ack),
+      );
+      told.push(received?.type);
+    }
+    socket.destroy();
+    expect(told).toEqual(
+      contentType === "application/grpc"
+        ? [frameType.headers, frameType.resetStream, frameType.ping]
+        : [frameType.headers, frameType.data, frameType.resetStream, frameType.ping],
+    );
+  },
+);
 
 describe("HTTP/1.1: a refused upload", () => {
   it.each([
