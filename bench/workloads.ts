@@ -73,6 +73,21 @@ export const workloads: readonly Workload[] = [
     measure: calls({ connections: 4, streams: 25 }),
   },
   {
+    name: "guard",
+    title: "GetNodes accepted, in each round by a new process",
+    unit: "calls/s",
+    subjects: ["oursOpen", "oursGuarded1"],
+    // Processes of the same code differ by some 5 %, for as long as they live.
+    rounds: 9,
+    needsFreshServer: true,
+    measure: async (server, options) => {
+      const measure = calls({ connections: 4, streams: 25 });
+      // Until V8 has compiled what there is to compile.
+      await measure(server, { ...options, seconds: 5 * options.seconds });
+      return measure(server, { ...options, seconds: 2 * options.seconds });
+    },
+  },
+  {
     name: "get-nodes-refused",
     title: "GetNodes refused, 4 connections x 25 streams",
     unit: "calls/s",
