@@ -25,6 +25,7 @@ const long = [
         "test/testing/bad-servers.test.ts",
         "test/appio/refused-push.test.ts",
         "test/serve/hostile-memory.test.ts",
+        "test/serve/leaving-clients.test.ts",
       ]
     : []),
   ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),

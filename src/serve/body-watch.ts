@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { dropLostAnswer } from "./lost-answer.ts";
 
 /**
  * Lets the rest of a body run dry that nobody wants. An iterator that was left
@@ -58,6 +59,9 @@ export function createBodyWatch(listener: UnreadListener): BodyWatch {
         listener.onBacklog(this);
       }
     }
+    if (chunk === null) {
+      dropLostAnswer(this);
+    }
     return mayGoOn;
   };
   return (readable) => {
@@ -77,6 +81,10 @@ export function dropBody(readable: Readable): void {
 }
 
 function pushNothing(this: Readable, chunk: unknown): boolean {
-  // The end is passed on: without it a stream is never closed.
-  return chunk === null && Readable.prototype.push.call(this, null);
+  if (chunk === null) {
+    // The end is passed on: without it a stream is never closed.
+    Readable.prototype.push.call(this, null);
+    dropLostAnswer(this);
+  }
+  return false;
 }

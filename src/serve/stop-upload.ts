@@ -1,6 +1,7 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
 import { drainBody } from "./body-watch.ts";
+import { isHttp2Stream } from "./lost-answer.ts";
 
 /**
  * Asks the peer to stop an upload that nobody reads: after a complete answer
@@ -20,15 +21,11 @@ export function stopUpload(stream: ServerHttp2Stream): void {
 /**
  * {@link stopUpload}, if the answer has left. For the moment in which more of a body
  * arrives: until the end of its turn Node would read on for as long as the peer sends
- * fast, and the peer does until it sees the reset.
+ * fast, and the peer does until it sees the reset. HTTP/1.1 has nothing to reset but the
+ * connection.
  */
 export function stopAnsweredUpload(readable: Readable): void {
   if (isHttp2Stream(readable) && !readable.closed && readable.state.localClose === 1) {
     stopUpload(readable);
   }
-}
-
-/** HTTP/1.1 has nothing to reset but the connection. */
-function isHttp2Stream(readable: Readable): readable is ServerHttp2Stream {
-  return "endAfterHeaders" in readable;
 }
