@@ -26,6 +26,7 @@ const long = [
         "test/appio/refused-push.test.ts",
         "test/serve/hostile-memory.test.ts",
         "test/serve/leaving-clients.test.ts",
+        "test/serve/abandoned-calls.test.ts",
       ]
     : []),
   ...(process.env.BREAK_TYPES === undefined ? ["test/types/promises.test.ts"] : []),
