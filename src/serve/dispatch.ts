@@ -203,15 +203,17 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
 
   /** Ends a request that is open: with Unavailable, if it has no answer yet. */
   function shed({ exchange, call }: OpenRequest): void {
-    exchange.dropBody();
     if (exchange.hasAnswer || call === undefined) {
+      exchange.dropBody();
       exchange.breakOff();
     } else {
       abandon(call);
     }
   }
 
+  /** Answers a call in place of its handler, which must not take what it has of the body for all of it. */
   function abandon(call: Call): void {
+    call.exchange.dropBody();
     refuse(call, unavailable()).catch(() => failed(call.exchange));
   }
 

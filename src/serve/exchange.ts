@@ -20,7 +20,10 @@ export interface Exchange {
   readonly authorities: readonly string[];
   /** The header fields. */
   readonly headers: HeaderList;
-  /** Aborted with a ConnectError when the peer goes away before the answer is complete. */
+  /**
+   * Aborted with a ConnectError when the peer goes away before the answer is complete, or
+   * a call is answered whose body was dropped.
+   */
   readonly signal: AbortSignal;
   /** Whether the exchange is over: answered completely, or its stream or connection gone. */
   readonly isClosed: boolean;
@@ -28,7 +31,7 @@ export interface Exchange {
   onClose(listener: () => void): void;
   /**
    * The request's body. Ends only if it arrived completely: a body that was cut
-   * off throws.
+   * off, or dropped, throws.
    *
    * @param limit - how long to wait for it; undefined waits as long as the connection lives.
    */
@@ -40,14 +43,17 @@ export interface Exchange {
   answer(response: UniversalServerResponse): Promise<void>;
   /**
    * Hands the body over as it arrives, without the promises of
-   * {@link Exchange.body}. May be called once, and not together with it.
+   * {@link Exchange.body}, but not if it was dropped. May be called once, and not together with it.
    */
   receive(receiver: BodyReceiver): void;
   /** Has the body watched from now on. */
   watchBody(watch: BodyWatch): void;
   /** Visits the pieces of the body that have arrived and nobody has read. */
   visitUnread(visit: (piece: Uint8Array) => void): void;
-  /** Lets go of the body, at once: nobody gets any more of it. */
+  /**
+   * Lets go of the body, at once: nobody gets any more of it, nor its end, which a
+   * handler would take for the end of what was sent.
+   */
   dropBody(): void;
   /** Breaks the answer off, if it is not complete. */
   breakOff(): void;

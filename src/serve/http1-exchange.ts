@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
+import { unavailable } from "./decoy.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList, lowerCaseNames } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
@@ -33,6 +34,7 @@ export class Http1Exchange implements Exchange {
   #controller: AbortController | undefined;
   #hasAnswer = false;
   #isAnswered = false;
+  #isDropped = false;
 
   /**
    * @param expectsContinue - whether the peer waits for `100 Continue` before it sends the body.
@@ -70,6 +72,8 @@ export class Http1Exchange implements Exchange {
       this.#controller = new AbortController();
       if (this.isClosed) {
         this.#controller.abort(callerGone());
+      } else if (this.#isDropped && this.#hasAnswer) {
+        this.#controller.abort(unavailable());
       }
     }
     return this.#controller.signal;
@@ -89,15 +93,18 @@ export class Http1Exchange implements Exchange {
 
   async *body(limit: BodyLimit | undefined): AsyncIterable<Uint8Array> {
     this.#askForBody();
-    yield* readBody(this.#request, limit, () => !this.#request.complete);
+    yield* readBody(this.#request, limit, () => this.#isCutOff);
   }
 
   receive(receiver: BodyReceiver): void {
+    if (this.#isDropped) {
+      return;
+    }
     this.#askForBody();
     const request = this.#request;
     request.on("data", (chunk: Uint8Array) => receiver.onData(chunk));
     request.on("end", () => {
-      if (request.complete) {
+      if (!this.#isCutOff) {
         receiver.onEnd();
       }
     });
@@ -112,6 +119,7 @@ export class Http1Exchange implements Exchange {
   }
 
   dropBody(): void {
+    this.#isDropped = true;
     dropBody(this.#request);
   }
 
@@ -124,7 +132,7 @@ export class Http1Exchange implements Exchange {
 
   refuse(): void {
     this.answer({ status: 503 });
-    dropBody(this.#request);
+    this.dropBody();
   }
 
   cutOff(): void {
@@ -177,6 +185,9 @@ export class Http1Exchange implements Exchange {
       return;
     }
     this.#hasAnswer = true;
+    if (this.#isDropped) {
+      this.#controller?.abort(unavailable());
+    }
     const response = this.#response;
     if (this.#isSmallRestDue()) {
       await this.#discardSmallRest();
@@ -204,6 +215,10 @@ export class Http1Exchange implements Exchange {
       },
       fail: () => response.destroy(),
     });
+  }
+
+  get #isCutOff(): boolean {
+    return this.#isDropped || !this.#request.complete;
   }
 
   #askForBody(): void {

@@ -8,6 +8,7 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import type { AnswerHead } from "./answer-head.ts";
 import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
+import { unavailable } from "./decoy.ts";
 import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
@@ -38,7 +39,7 @@ export class Http2Exchange implements Exchange {
   #laterListeners: readonly (() => void)[] | undefined;
   #hasAnswer = false;
   #isAnswered = false;
-  #isGone = false;
+  #isDropped = false;
   #drainsIfAborted = false;
 
   /**
@@ -95,6 +96,8 @@ export class Http2Exchange implements Exchange {
       this.#controller = new AbortController();
       if (this.isClosed) {
         this.#controller.abort(callerGone());
+      } else if (this.#isDropped && this.#hasAnswer) {
+        this.#controller.abort(unavailable());
       }
     }
     return this.#controller.signal;
@@ -121,6 +124,9 @@ export class Http2Exchange implements Exchange {
   }
 
   receive(receiver: BodyReceiver): void {
+    if (this.#isDropped) {
+      return;
+    }
     this.#stream.on("data", (chunk: Uint8Array) => receiver.onData(chunk));
     this.#stream.on("end", () => {
       // node:http2 ends a body alike that the peer broke off in the middle.
@@ -139,6 +145,7 @@ export class Http2Exchange implements Exchange {
   }
 
   dropBody(): void {
+    this.#isDropped = true;
     dropBody(this.#stream);
   }
 
@@ -152,7 +159,7 @@ export class Http2Exchange implements Exchange {
   refuse(): void {
     // Not a reset: connect's clients would take it for an error of the server's.
     this.answer({ status: 503 });
-    dropBody(this.#stream);
+    this.dropBody();
   }
 
   cutOff(): void {
@@ -178,6 +185,9 @@ export class Http2Exchange implements Exchange {
       return;
     }
     this.#hasAnswer = true;
+    if (this.#isDropped) {
+      this.#controller?.abort(unavailable());
+    }
     const stream = this.#stream;
     await sendAnswer(body, {
       writable: stream,
@@ -257,12 +267,11 @@ export class Http2Exchange implements Exchange {
   }
 
   get #isCutOff(): boolean {
-    return this.isClosed && !this.#isAnswered;
+    return this.#isDropped || (this.isClosed && !this.#isAnswered);
   }
 
   #gone(): void {
-    if (!this.#isGone && !this.#isAnswered) {
-      this.#isGone = true;
+    if (!this.#isAnswered) {
       this.#controller?.abort(callerGone());
     }
   }

@@ -25,7 +25,8 @@ export interface ServeLimits {
    * status 503 before it is looked at, which is Unavailable to clients; and when a
    * thousand such answers are under way, its connection is closed. Health calls are
    * counted apart, and may be as many. A request with unusually many headers counts
-   * as up to six. Default: twice `maxConcurrentCalls`, and no less than 100.
+   * as several: up to six with the default limits of headers, more where those are
+   * higher. Default: twice `maxConcurrentCalls`, and no less than 100.
    */
   readonly maxOpenRequests?: number;
   /** RPCs that {@link ServeLimits.maxConcurrentCalls} does not stop, such as heartbeats. Health never is. */
@@ -74,8 +75,9 @@ export interface ServeLimits {
    * Memory that request bodies of all calls together may take, in bytes, which
    * have arrived but are not read: while a verifier decides, while they wait for
    * `maxBodyBytes`, or because a handler does not read. Beyond it the calls of those
-   * connections that hold most are ended with Unavailable. It is counted as it
-   * arrives, and passed by an eighth at most. Default 128 MiB.
+   * connections that hold most are ended with Unavailable: no handler starts, and one that
+   * reads a stream gets an error. It is counted as it arrives, and passed by an eighth and
+   * 64 KiB at most. Default 128 MiB.
    */
   readonly maxUnreadBytes?: number;
   /**

@@ -159,10 +159,6 @@ export class UnaryCall
     if (!this.#isReading) {
       return;
     }
-    if (this.call.exchange.hasAnswer) {
-      this.#finish(undefined, unavailable());
-      return;
-    }
     try {
       if (this.#isOneMessage(chunk)) {
         this.#hold(chunk.length);
@@ -205,10 +201,6 @@ export class UnaryCall
     if (!this.#isReading) {
       return;
     }
-    if (this.call.exchange.hasAnswer) {
-      this.#finish(undefined, unavailable());
-      return;
-    }
     this.#stopReading();
     try {
       if (this.#reader?.isIncomplete) {
@@ -237,8 +229,7 @@ export class UnaryCall
 
   #admitted(verdict: Verdict): void {
     this.#verdict = verdict;
-    const { isClosed, hasAnswer } = this.call.exchange;
-    const fault = isClosed ? callerGone() : hasAnswer ? unavailable() : this.#timeoutFault;
+    const fault = this.call.exchange.isClosed ? callerGone() : this.#timeoutFault;
     if (fault !== undefined) {
       this.#finish(undefined, fault);
       return;

@@ -35,7 +35,8 @@ interface Holder<R extends Unreading> {
  *
  * It looks when so much has arrived that the bound may be passed, in the moment
  * in which that arrives: within one turn of the event loop Node can read more
- * than the memory of the machine. What is held is over the bound by an eighth at most.
+ * than the memory of the machine. What is held is over the bound by an eighth at most, and
+ * the last piece with what was read together with it, 64 KiB.
  */
 export class UnreadBodies<R extends Unreading> {
   /** Watches the bodies of the requests. */
