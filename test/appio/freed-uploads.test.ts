@@ -1,6 +1,6 @@
 import { isMessage } from "@bufbuild/protobuf";
 import { createRouterTransport, type Interceptor } from "@connectrpc/connect";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { PushObjectRequestSchema } from "../../gen/flwr/proto/message_pb.ts";
 import { signAsSuperNode } from "../../src/appio/credentials/super-node-signer.ts";
 import { objectTree } from "../../src/appio/objects/object-tree.ts";
@@ -12,12 +12,22 @@ import { createAuthenticatedClient } from "../../src/client/authenticated-client
 import { inProcess } from "../../src/client/located-transport.ts";
 import { createGuard } from "../../src/guard/guard.ts";
 import { newKey } from "./credentials/keys.ts";
-import { announce, testObject } from "./state/announcing.ts";
+import { announce, type TestObject, testObject } from "./state/announcing.ts";
 import { model } from "./state/drafts.ts";
 import { createWorld } from "./state/world.ts";
 import { deflated, testNode } from "./supernode/test-node.ts";
 
-/** Notes how many bytes an upload has, and how many are left of it when it has been answered. */
+/** A server that takes objects, and what became of the bytes that it was sent. */
+interface Receiver extends AsyncDisposable {
+  /** Large enough to be freed. */
+  readonly object: TestObject;
+  announce(): Promise<unknown>;
+  push(objectId: string, objectContent: Uint8Array): Promise<{ readonly stored: boolean }>;
+  pull(objectId: string): Promise<{ readonly objectContent: Uint8Array }>;
+  /** Of each upload: how many bytes it had, and how many were left of it when it had been answered. */
+  readonly uploads: readonly (readonly number[])[];
+}
+
 function watchUploads() {
   const uploads: number[][] = [];
   const watch: Interceptor = (next) => async (request) => {
@@ -32,98 +42,125 @@ function watchUploads() {
       uploads.push([sent, objectContent.length]);
     }
   };
-  return { uploads, watch };
+  return { uploads, interceptors: [watch] };
 }
 
 const large = testObject("x".repeat(300_000));
 
-/** A running run, and ServerAppIo for its app. */
-async function watchedApp({
-  state,
-  authority,
-  runningRun,
-}: Awaited<ReturnType<typeof createWorld>>) {
-  const { uploads, watch } = watchUploads();
+async function serverAppIo(): Promise<Receiver> {
+  const world = await createWorld();
+  const { state, authority, database } = world;
+  const { uploads, interceptors } = watchUploads();
   const guard = createGuard({
     services: [serverAppIoService(state, authority)],
     verifiers: { appToken: authority.verifier },
-    interceptors: [watch],
+    interceptors,
   });
-  const { runId, token: appToken } = await runningRun();
+  const { runId, token: appToken } = await world.runningRun();
   const transport = inProcess(createRouterTransport(guard.routes));
   const app = createAuthenticatedClient(serverAppIoPolicy, transport, { appToken });
-  return { runId, app, uploads };
+  const node = { nodeId: 1n };
+  return {
+    ...{ object: large, uploads },
+    announce: () => announce(database, runId, objectTree(large.id)),
+    push: (objectId, objectContent) => app.pushObject({ node, objectId, objectContent }),
+    pull: (objectId) => app.pullObject({ node, objectId }),
+    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+  };
 }
 
-it("ServerAppIo frees an upload when it is stored", async () => {
-  await using world = await createWorld();
-  const { runId, app, uploads } = await watchedApp(world);
-  await announce(world.database, runId, objectTree(large.id));
-  const node = { nodeId: 1n };
-  const request = { node, objectId: large.id, objectContent: large.content };
-  expect((await app.pushObject(request)).stored).toBe(true);
-  expect((await app.pullObject(request)).objectContent).toEqual(large.content);
-  expect(uploads).toEqual([[large.content.length, 0]]);
-});
-
-it("leaves an upload that is not stored as it is", async () => {
-  await using world = await createWorld();
-  const { runId, app, uploads } = await watchedApp(world);
-  const request = { node: { nodeId: 1n }, objectId: large.id, objectContent: large.content };
-  expect((await app.pushObject(request)).stored, "nobody has announced it").toBe(false);
-  await announce(world.database, runId, objectTree(large.id));
-  const other = { ...request, objectContent: large.content.toReversed() };
-  expect((await app.pushObject(other)).stored, "its id is another's").toBe(false);
-  const bytes = large.content.length;
-  expect(uploads).toEqual([
-    [bytes, bytes],
-    [bytes, bytes],
-  ]);
-});
-
-it("Fleet frees an upload when it is stored, and counts it", async () => {
-  await using world = await createWorld();
+async function fleet() {
+  const world = await createWorld();
   const { state, database } = world;
   const { runId } = await world.runningRun();
   const nodeId = await world.onlineNode();
   await world.send(runId, nodeId);
   await state.instructions.take(nodeId);
-  const { uploads, watch } = watchUploads();
+  const { uploads, interceptors } = watchUploads();
   const guard = createGuard({
     services: [fleetService(state)],
     verifiers: { superNode: () => ({ nodeId }), superNodeKey: () => undefined },
-    interceptors: [watch],
+    interceptors,
   });
   const transport = inProcess(createRouterTransport(guard.routes));
   const sign = signAsSuperNode(newKey());
-  const fleet = createAuthenticatedClient(fleetPolicy, transport, {
+  const node = createAuthenticatedClient(fleetPolicy, transport, {
     ...{ superNode: sign, superNodeKey: sign },
   });
-  await announce(database, runId, objectTree(large.id));
-  const request = { runId, objectId: large.id, objectContent: large.content };
-  expect((await fleet.pushObject(request)).stored).toBe(true);
-  expect(uploads).toEqual([[large.content.length, 0]]);
-  expect((await state.runs.find(runId))?.bytesRecv).toBe(BigInt(large.content.length));
-});
+  return {
+    ...{ object: large, uploads },
+    announce: () => announce(database, runId, objectTree(large.id)),
+    push: (objectId, objectContent) => node.pushObject({ runId, objectId, objectContent }),
+    pull: (objectId) => node.pullObject({ runId, objectId }),
+    bytesReceived: async () => (await state.runs.find(runId))?.bytesRecv,
+    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+  } satisfies Receiver & { bytesReceived(): Promise<bigint | undefined> };
+}
 
-it("ClientAppIo frees an upload when it is stored", async () => {
-  await using node = await testNode();
+async function clientAppIo(): Promise<Receiver> {
+  const node = await testNode();
   const { apps, authority } = node;
-  const { uploads, watch } = watchUploads();
+  const { uploads, interceptors } = watchUploads();
   const guard = createGuard({
     services: [clientAppIoService({ apps, authority })],
     verifiers: { appToken: authority.verifier },
-    interceptors: [watch],
+    interceptors,
   });
   const { asMessage } = await node.deliver(1n);
   const { token: appToken, caller } = await node.claim(1n);
   await apps.takeMessage(caller);
   const reply = deflated(asMessage.reply(model(300_000)));
+  const [found] = [...reply.objects].filter(([, content]) => content.length > 300_000);
+  const [id, content] = found ?? ["", new Uint8Array()];
   const transport = inProcess(createRouterTransport(guard.routes));
   const app = createAuthenticatedClient(clientAppIoPolicy, transport, { appToken });
-  for (const objectId of await apps.storeReply(caller, reply)) {
-    const objectContent = reply.objects.get(objectId) ?? new Uint8Array();
-    expect((await app.pushObject({ objectId, objectContent })).stored).toBe(true);
-  }
-  expect(uploads.filter(([sent = 0]) => sent > 300_000)).toEqual([[expect.any(Number), 0]]);
+  return {
+    ...{ object: { id, content }, uploads },
+    announce: () => apps.storeReply(caller, reply),
+    push: (objectId, objectContent) => app.pushObject({ objectId, objectContent }),
+    pull: (objectId) => app.pullObject({ objectId }),
+    [Symbol.asyncDispose]: () => node[Symbol.asyncDispose](),
+  };
+}
+
+describe.each([
+  { name: "ServerAppIo", open: serverAppIo },
+  { name: "Fleet", open: fleet },
+  { name: "ClientAppIo", open: clientAppIo },
+])("$name", ({ open }) => {
+  it("frees an upload when it is stored, and when it was before", async () => {
+    await using receiver = await open();
+    const { id, content } = receiver.object;
+    const bytes = content.length;
+    await receiver.announce();
+    expect((await receiver.push(id, content)).stored).toBe(true);
+    expect((await receiver.push(id, content)).stored).toBe(true);
+    expect((await receiver.pull(id)).objectContent).toEqual(content);
+    expect(receiver.uploads).toEqual([
+      [bytes, 0],
+      [bytes, 0],
+    ]);
+  });
+
+  it("leaves an upload that is not stored as it is", async () => {
+    await using receiver = await open();
+    const { id, content } = receiver.object;
+    const bytes = content.length;
+    expect((await receiver.push(id, content)).stored, "nobody has announced it").toBe(false);
+    await receiver.announce();
+    const others = content.toReversed();
+    expect((await receiver.push(id, others)).stored, "its id is another's").toBe(false);
+    expect(receiver.uploads).toEqual([
+      [bytes, bytes],
+      [bytes, bytes],
+    ]);
+  });
+});
+
+it("Fleet counts the bytes of an upload that it frees", async () => {
+  await using receiver = await fleet();
+  await receiver.announce();
+  await receiver.push(large.id, large.content);
+  expect(receiver.uploads).toEqual([[large.content.length, 0]]);
+  expect(await receiver.bytesReceived()).toBe(BigInt(large.content.length));
 });
