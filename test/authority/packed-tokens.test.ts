@@ -156,6 +156,28 @@ describe("packed tokens", () => {
     put(0);
   });
 
+  it("give their memory back when they go", async () => {
+    const tokens = new PackedTokens();
+    collectGarbage();
+    const before = process.memoryUsage().arrayBuffers;
+    const count = 50_000;
+    for (let i = 0; i < count; i++) {
+      tokens.put({ runId: BigInt(i), digest: randomDigest(), activeUntilMs: 1 });
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeGreaterThan(48 * count);
+    // The first ones first, whose rows others take.
+    for (let i = 0; i < count; i++) {
+      tokens.remove(BigInt(i));
+    }
+    const left = () => {
+      collectGarbage();
+      return process.memoryUsage().arrayBuffers - before;
+    };
+    // V8 may free what it has collected a little later.
+    await expect.poll(left).toBeLessThan(512 * 1024);
+    tokens.put({ runId: 0n, digest: randomDigest(), activeUntilMs: 1 });
+  });
+
   it.each(["", "0".repeat(63), "0".repeat(66), `${"0".repeat(63)}g`])(
     "take no digest that is none: %j",
     (text) => {
