@@ -126,7 +126,7 @@ async function putObject(
     await keepContent(tx, objectId, content);
     return true;
   }
-  return (await findObject(tx, id, objectId)) !== undefined;
+  return hasObject(tx, id, objectId);
 }
 
 /** Makes an announced object available to its running run; false if it is that already, or not announced. */

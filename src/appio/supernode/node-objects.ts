@@ -5,7 +5,13 @@ import { objectIdOf } from "../objects/object-id.ts";
 import { readTrees } from "../state/object-graph.ts";
 import { releaseObjects, releaseRunObjects } from "../state/object-release.ts";
 import { announceObjects, setChildren } from "../state/object-trees.ts";
-import { childIdsOf, type FoundObject, findObject, keepContent } from "../state/objects.ts";
+import {
+  childIdsOf,
+  type FoundObject,
+  findObject,
+  hasObject,
+  keepContent,
+} from "../state/objects.ts";
 import type { StateTables } from "../state/tables.ts";
 import type { NodeTransaction } from "./node-tables.ts";
 
@@ -52,7 +58,7 @@ export const nodeObjects: NodeObjects = {
       await keepContent(objects, objectId, content);
       return true;
     }
-    return (await findObject(objects, id, objectId)) !== undefined;
+    return hasObject(objects, id, objectId);
   },
 
   find: (tx, runId, objectId) =>
