@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { tokenHeader } from "../servers/paths.ts";
+import { callTimeout, timeoutHeader, tokenHeader } from "../servers/paths.ts";
 import { quantile } from "../statistics.ts";
 
 const run = promisify(execFile);
@@ -31,7 +31,7 @@ export interface LoadResult {
 }
 
 /**
- * Makes calls with h2load (nghttp2), which takes a fraction of the time that a server needs.
+ * Makes calls with h2load (nghttp2), which takes a fraction of the time that a server needs. Each has a deadline.
  *
  * @param directory for its log.
  * @throws Error if any call failed, had another HTTP status than 200, or all together have not
@@ -45,7 +45,7 @@ export async function loadWithH2load(directory: string, load: Load): Promise<Loa
     ...["-n", String(load.calls), "-c", String(load.connections), "-m", String(load.streams)],
     ...["-d", load.bodyFile, "--log-file", log],
     ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
-    ...["-H", `${tokenHeader}: ${load.token}`],
+    ...["-H", `${tokenHeader}: ${load.token}`, "-H", `${timeoutHeader}: ${callTimeout}`],
     `${load.url}${load.path}`,
   ]);
   const seconds = secondsIn(stdout);

@@ -1,6 +1,6 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import { frame } from "../servers/answers.ts";
-import { tokenHeader } from "../servers/paths.ts";
+import { callTimeout, timeoutHeader, tokenHeader } from "../servers/paths.ts";
 
 /** Everything that came back of a gRPC call. */
 export interface Outcome {
@@ -19,7 +19,7 @@ export function openSession(url: string): ClientHttp2Session {
   return session;
 }
 
-/** Begins a gRPC call. */
+/** Begins a gRPC call, with the same deadline as all. */
 export function beginCall(
   session: ClientHttp2Session,
   path: string,
@@ -30,6 +30,7 @@ export function beginCall(
     ":path": path,
     "content-type": "application/grpc",
     te: "trailers",
+    [timeoutHeader]: callTimeout,
     ...(token === undefined ? {} : { [tokenHeader]: token }),
   });
 }

@@ -8,3 +8,9 @@ export const pushObjectPath = `/${ServerAppIo.typeName}/${ServerAppIo.method.pus
 
 /** Metadata that carries the token. */
 export const tokenHeader = "flwr-app-token";
+
+/** gRPC's header that says how long a caller waits for its answer. */
+export const timeoutHeader = "grpc-timeout";
+
+/** 30 s, as gRPC writes it: the deadline of every call that a server is measured with. */
+export const callTimeout = "30S";
