@@ -17,7 +17,8 @@ export type PieceColumns = [
 ];
 
 /**
- * The most bytes that a statement writes or reads.
+ * The most bytes of an object that are written into one row; on PostgreSQL also
+ * the most that a statement reads of an object or a bundle.
  *
  * SQLite copies what is bound, makes a row of it and keeps both until the
  * statement is done: it does so with a piece and not with a whole object. What

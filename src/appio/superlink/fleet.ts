@@ -28,7 +28,8 @@ export interface FleetOptions extends InlineSizeOptions {
 /**
  * Fleet on a SuperLink's state: the API of SuperNodes. RPCs act for the node
  * whose key has signed the call, whatever the request says. The bytes of a large
- * PushObject are gone from the request when they are stored.
+ * PushObject may be gone from the request when they are stored, also for an
+ * interceptor that has it.
  */
 export function fleetService(
   state: LinkState,

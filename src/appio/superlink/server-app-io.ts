@@ -24,7 +24,7 @@ type AppHandlers = Pick<
 /**
  * ServerAppIo on a SuperLink's state: the API of ServerApp processes. Protected
  * RPCs act on the run of the caller's token, whatever the request says. The
- * bytes of a large PushObject are gone from the request when they are stored,
+ * bytes of a large PushObject may be gone from the request when they are stored,
  * also for an interceptor that has it.
  *
  * @param authority The one that the state was created with.

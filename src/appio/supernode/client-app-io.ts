@@ -30,7 +30,7 @@ type AppHandlers = Pick<
 /**
  * ClientAppIo (contract 5.2): all of its RPCs, each confined to the run that the caller's token proves. Objects too: a
  * ClientApp reaches its own run's objects only, where Flower lets any live token touch any object on the node. The bytes
- * of a large PushObject are gone from the request when they are stored.
+ * of a large PushObject may be gone from the request when they are stored, also for an interceptor that has it.
  */
 export function clientAppIoService(options: ClientAppIoOptions): Service<typeof clientAppIoPolicy> {
   const { apps } = options;
