@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Linked, LinkedList } from "./linked-list.ts";
 
-/** What waits for a body, or for more of it. */
+/** What waits for a peer: for a body, for more of it, or for an answer to be taken. */
 export abstract class Waiting implements Linked<Waiting> {
   /** When the wait is over, on the clock of `performance.now()`; undefined while nothing waits. */
   deadline: number | undefined;
@@ -20,26 +20,27 @@ export function bodyLate(): ConnectError {
 }
 
 /**
- * Watches all bodies that are waited for, with one timer: everybody waits
- * equally long, so who came first is late first.
+ * Watches all that is waited for, with one timer: everybody waits equally long,
+ * so who came first is late first.
  */
 export class BodyClock {
-  readonly #timeoutMs: number;
+  /** How long anybody waits, in milliseconds. */
+  readonly timeoutMs: number;
   readonly #waiting = new LinkedList<Waiting>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param timeoutMs - how long anybody waits, in milliseconds. */
   constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
+    this.timeoutMs = timeoutMs;
   }
 
   /** Starts to wait, or begins anew. */
   start(waiting: Waiting): void {
     this.stop(waiting);
-    waiting.deadline = performance.now() + this.#timeoutMs;
+    waiting.deadline = performance.now() + this.timeoutMs;
     this.#waiting.add(waiting);
     if (this.#timer === undefined) {
-      this.#wake(this.#timeoutMs);
+      this.#wake(this.timeoutMs);
     }
   }
 

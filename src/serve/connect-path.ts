@@ -3,6 +3,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { rawHeadersKey } from "../guard/verdict.ts";
 import type { Call } from "./call.ts";
 import { decoyErrorKey } from "./decoy.ts";
+import type { AnswerManner } from "./exchange.ts";
 import { connectionKey } from "./health.ts";
 import { joinHeaders } from "./join-headers.ts";
 
@@ -12,6 +13,8 @@ export interface ConnectPathOptions {
   readonly body: AsyncIterable<Uint8Array>;
   /** What the handler refuses with, if it is a decoy. */
   readonly decoyError?: ConnectError | undefined;
+  /** How the answer is sent, if it may be large. */
+  readonly manner?: AnswerManner;
 }
 
 /**
@@ -21,7 +24,7 @@ export interface ConnectPathOptions {
 export async function callThroughConnect(
   handler: UniversalHandler,
   { exchange, head, answerHeaders }: Call,
-  { body, decoyError }: ConnectPathOptions,
+  { body, decoyError, manner }: ConnectPathOptions,
 ): Promise<void> {
   const rawHeaders = exchange.headers.pairs();
   const response = await handler({
@@ -37,5 +40,5 @@ export async function callThroughConnect(
       .set(decoyErrorKey, decoyError),
   });
   const header = joinHeaders(new Headers(response.header), answerHeaders);
-  await exchange.answer({ ...response, header });
+  await exchange.answer({ ...response, header }, manner);
 }

@@ -171,7 +171,11 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       budget: options.budget,
       waitMs: limits.bodyTimeoutMs,
     });
-    return callThroughConnect(handler, call, { body });
+    const manner = {
+      isStream: isAnswerStream(method),
+      refuse: () => abandon(call),
+    };
+    return callThroughConnect(handler, call, { body, manner });
   }
 
   /**
@@ -259,6 +263,10 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
 
 function isRequestStream({ methodKind }: DescMethod): boolean {
   return methodKind === "client_streaming" || methodKind === "bidi_streaming";
+}
+
+function isAnswerStream({ methodKind }: DescMethod): boolean {
+  return methodKind === "server_streaming" || methodKind === "bidi_streaming";
 }
 
 function sourceOf({ headers }: Exchange): HeaderSource {

@@ -2,14 +2,15 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { AnswerHead } from "./answer-head.ts";
 import type { BodyWatch } from "./body-watch.ts";
+import type { Connection } from "./connection.ts";
 import type { HeaderList } from "./header-list.ts";
 
 /** One HTTP request and the means to answer it, whatever the version of HTTP. */
 export interface Exchange {
   /** `1.0`, `1.1` or `2.0`. */
   readonly httpVersion: string;
-  /** What tells the connection from others: its socket, or its HTTP/2 session. */
-  readonly connection: object;
+  /** The connection that it is on. */
+  readonly connection: Connection;
   /** `http`, or `https` over TLS. */
   readonly scheme: "http" | "https";
   /** HTTP method, such as `POST`. */
@@ -39,8 +40,15 @@ export interface Exchange {
   /**
    * Sends the answer. Resolves when it is handed over or the peer is gone, and
    * does not reject. What remains of the request's body is then not read.
+   *
+   * @param manner - how, if it may be large.
    */
-  answer(response: UniversalServerResponse): Promise<void>;
+  answer(response: UniversalServerResponse, manner?: AnswerManner): Promise<void>;
+  /**
+   * Whether there is room for a whole answer of more than `uncountedBytes`. To be
+   * asked in the turn in which it is sent.
+   */
+  hasRoom(bytes: number): boolean;
   /**
    * Hands the body over as it arrives, without the promises of
    * {@link Exchange.body}, but not if it was dropped. May be called once, and not together with it.
@@ -75,6 +83,14 @@ export interface BodyReceiver {
   onData(chunk: Uint8Array): void;
   /** The body has arrived completely. */
   onEnd(): void;
+}
+
+/** How an answer is sent that may be large. */
+export interface AnswerManner {
+  /** Whether it is a stream, whose peer may leave it unread for as long as it likes. */
+  readonly isStream: boolean;
+  /** Called in place of sending an answer that there is no room for; another may be given then. */
+  refuse(): void;
 }
 
 /** A complete answer. */

@@ -13,6 +13,7 @@ import { Http2Connection } from "./http2-connection.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ResolvedLimits } from "./limits.ts";
 import type { SniffedProtocol } from "./sniff.ts";
+import type { UnsentAnswers } from "./unsent-answers.ts";
 
 /** What speaks HTTP on the connections of a port. */
 export interface HttpServers {
@@ -32,6 +33,7 @@ export interface HttpServers {
 export function createHttpServers(
   scheme: "http" | "https",
   limits: ResolvedLimits,
+  answers: UnsentAnswers,
   onExchange: (exchange: Exchange) => void,
 ): HttpServers {
   const connections = new Map<Socket, Connection>();
@@ -60,7 +62,15 @@ export function createHttpServers(
       }
       connection.requestBegan();
       const isLast = () => connection.isLast;
-      const exchange = new Http1Exchange(request, response, scheme, expectsContinue, isLast);
+      const exchange = new Http1Exchange(
+        request,
+        response,
+        scheme,
+        expectsContinue,
+        connection,
+        answers,
+        isLast,
+      );
       exchange.onClose(() => connection.requestEnded());
       onExchange(exchange);
     };
@@ -85,7 +95,7 @@ export function createHttpServers(
     socket.allowHalfOpen = false;
     const onSession = (session: ServerHttp2Session) => {
       const connection = new Http2Connection(session, socket, limits, (stream, flat, onClose) =>
-        onExchange(new Http2Exchange(stream, flat, scheme, onClose)),
+        onExchange(new Http2Exchange(stream, flat, scheme, connection, answers, onClose)),
       );
       connections.set(socket, connection);
     };

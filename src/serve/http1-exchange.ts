@@ -3,11 +3,14 @@ import type { Socket } from "node:net";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
+import type { Connection } from "./connection.ts";
 import { unavailable } from "./decoy.ts";
-import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
+import type { AnswerManner, BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList, lowerCaseNames } from "./header-list.ts";
+import { type AnswerPlace, LargeAnswer } from "./large-answer.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { readBody } from "./request-body.ts";
+import { type UnsentAnswers, uncountedBytes } from "./unsent-answers.ts";
 
 /** What is left of an upload is read up to this many bytes, to keep the connection. */
 const maxDiscardedBytes = 64 * 1024;
@@ -21,7 +24,7 @@ const lingerMs = 1_000;
 /** An exchange on HTTP/1.0 or HTTP/1.1. */
 export class Http1Exchange implements Exchange {
   readonly httpVersion: string;
-  readonly connection: object;
+  readonly connection: Connection;
   readonly scheme: "http" | "https";
   readonly method: string;
   readonly target: string;
@@ -30,6 +33,9 @@ export class Http1Exchange implements Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #isLast: () => boolean;
+  readonly #answers: UnsentAnswers;
+  /** The large answer that is under way, or the large piece of one. */
+  #large: LargeAnswer | undefined;
   #isContinueDue: boolean;
   #controller: AbortController | undefined;
   #hasAnswer = false;
@@ -38,6 +44,7 @@ export class Http1Exchange implements Exchange {
 
   /**
    * @param expectsContinue - whether the peer waits for `100 Continue` before it sends the body.
+   * @param answers - where large answers are counted.
    * @param isLast - asked before an answer goes out, whether the connection ends after it.
    */
   constructor(
@@ -45,10 +52,13 @@ export class Http1Exchange implements Exchange {
     response: ServerResponse,
     scheme: "http" | "https",
     expectsContinue: boolean,
+    connection: Connection,
+    answers: UnsentAnswers,
     isLast: () => boolean,
   ) {
     this.#request = request;
-    this.connection = request.socket;
+    this.connection = connection;
+    this.#answers = answers;
     this.#response = response;
     this.#isContinueDue = expectsContinue;
     this.#isLast = isLast;
@@ -61,6 +71,7 @@ export class Http1Exchange implements Exchange {
     request.on("error", () => {});
     response.on("error", () => {});
     response.once("close", () => {
+      this.#large?.release();
       if (!this.#isAnswered) {
         this.#controller?.abort(callerGone());
       }
@@ -157,6 +168,9 @@ export class Http1Exchange implements Exchange {
     }
     this.#hasAnswer = true;
     const response = this.#response;
+    if (body !== undefined && body.length > uncountedBytes && !this.isClosed) {
+      this.#makeLarge(body);
+    }
     const send = () => {
       if (this.isClosed) {
         return;
@@ -168,7 +182,11 @@ export class Http1Exchange implements Exchange {
         if (trailers !== undefined) {
           response.addTrailers(trailers);
         }
-        response.end(body);
+        if (this.#large === undefined) {
+          response.end(body);
+        } else {
+          this.#large.send();
+        }
       } catch {
         response.destroy();
       }
@@ -180,7 +198,7 @@ export class Http1Exchange implements Exchange {
     }
   }
 
-  async answer(answer: UniversalServerResponse): Promise<void> {
+  async answer(answer: UniversalServerResponse, manner?: AnswerManner): Promise<void> {
     if (this.#hasAnswer) {
       return;
     }
@@ -192,8 +210,8 @@ export class Http1Exchange implements Exchange {
     if (this.#isSmallRestDue()) {
       await this.#discardSmallRest();
     }
-    await sendAnswer(answer.body, {
-      writable: response,
+    await sendAnswer(answer.body, manner, {
+      ...this.#place(),
       isClosed: () => this.isClosed,
       begin: () => {
         const headers = outgoingHeaders(answer.header);
@@ -213,8 +231,38 @@ export class Http1Exchange implements Exchange {
         }
         response.end();
       },
-      fail: () => response.destroy(),
+      takeBack: () => {
+        this.#hasAnswer = false;
+      },
+      onLarge: (large) => {
+        this.#large = large;
+      },
     });
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.#answers.hasRoom(this.connection, bytes);
+  }
+
+  /** A large answer, which is counted from now on. */
+  #makeLarge(body: Uint8Array): LargeAnswer {
+    this.#large = new LargeAnswer(this.#place(), body, {
+      bytes: body.length,
+      isTimed: true,
+      isLast: true,
+    });
+    return this.#large;
+  }
+
+  #place(): AnswerPlace {
+    return {
+      connection: this.connection,
+      writable: this.#response,
+      answers: this.#answers,
+      // Pipelined requests are answered one after the other.
+      isDue: () => this.#response.socket !== null,
+      breakOff: () => this.#response.destroy(),
+    };
   }
 
   get #isCutOff(): boolean {

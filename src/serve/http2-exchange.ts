@@ -8,13 +8,16 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { callerGone, sendAnswer } from "./answer-body.ts";
 import type { AnswerHead } from "./answer-head.ts";
 import { type BodyWatch, drainBody, dropBody, visitUnread } from "./body-watch.ts";
+import type { Connection } from "./connection.ts";
 import { unavailable } from "./decoy.ts";
-import type { BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
+import type { AnswerManner, BodyLimit, BodyReceiver, Exchange, WholeAnswer } from "./exchange.ts";
 import { HeaderList } from "./header-list.ts";
+import { type AnswerPlace, LargeAnswer } from "./large-answer.ts";
 import { outgoingHeaders } from "./outgoing-headers.ts";
 import { readBody } from "./request-body.ts";
 import { stopUpload } from "./stop-upload.ts";
 import { trailersOnly } from "./trailers-only.ts";
+import { type UnsentAnswers, uncountedBytes } from "./unsent-answers.ts";
 
 const withTrailers = { waitForTrailers: true };
 const withoutTrailers = {};
@@ -26,13 +29,16 @@ const streamEvents = ["close", "data", "end", "aborted", "wantTrailers"];
 /** An exchange on an HTTP/2 stream. */
 export class Http2Exchange implements Exchange {
   readonly httpVersion = "2.0";
-  readonly connection: object;
+  readonly connection: Connection;
   readonly scheme: "http" | "https";
   readonly method: string;
   readonly target: string;
   readonly authorities: readonly string[];
   readonly headers: HeaderList;
   readonly #stream: ServerHttp2Stream;
+  readonly #answers: UnsentAnswers;
+  /** The large answer that is under way, or the large piece of one. */
+  #large: LargeAnswer | undefined;
   #controller: AbortController | undefined;
   /** The first of them apart: most exchanges have two, and a list that grows is larger than both. */
   #closeListener: (() => void) | undefined;
@@ -44,16 +50,20 @@ export class Http2Exchange implements Exchange {
 
   /**
    * @param flat - names and values as node:http2 received them, in one list.
+   * @param answers - where large answers are counted.
    * @param onClose - called when the stream is closed.
    */
   constructor(
     stream: ServerHttp2Stream,
     flat: readonly string[],
     scheme: "http" | "https",
+    connection: Connection,
+    answers: UnsentAnswers,
     onClose: () => void,
   ) {
     this.#stream = stream;
-    this.connection = stream.session ?? stream;
+    this.#answers = answers;
+    this.connection = connection;
     this.scheme = scheme;
     this.headers = new HeaderList(flat);
     let method = "";
@@ -80,6 +90,7 @@ export class Http2Exchange implements Exchange {
       authority === "" ? hosts : hosts.length === 0 ? [authority] : [authority, ...hosts];
     stream.on("close", () => {
       this.#gone();
+      this.#large?.release();
       onClose();
       this.#closeListener?.();
       if (this.#laterListeners !== undefined) {
@@ -180,7 +191,10 @@ export class Http2Exchange implements Exchange {
     }
   }
 
-  async answer({ status, header, body, trailer }: UniversalServerResponse): Promise<void> {
+  async answer(
+    { status, header, body, trailer }: UniversalServerResponse,
+    manner?: AnswerManner,
+  ): Promise<void> {
     if (this.#hasAnswer) {
       return;
     }
@@ -189,8 +203,8 @@ export class Http2Exchange implements Exchange {
       this.#controller?.abort(unavailable());
     }
     const stream = this.#stream;
-    await sendAnswer(body, {
-      writable: stream,
+    await sendAnswer(body, manner, {
+      ...this.#place(),
       isClosed: () => this.isClosed,
       begin: (isEmpty) => {
         const headers = { ":status": status, ...outgoingHeaders(header) };
@@ -212,8 +226,17 @@ export class Http2Exchange implements Exchange {
         }
         stream.end();
       },
-      fail: () => stream.close(constants.NGHTTP2_INTERNAL_ERROR),
+      takeBack: () => {
+        this.#hasAnswer = false;
+      },
+      onLarge: (large) => {
+        this.#large = large;
+      },
     });
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.#answers.hasRoom(this.connection, bytes);
   }
 
   answerWhole({ head, body, trailers }: WholeAnswer): void {
@@ -239,13 +262,39 @@ export class Http2Exchange implements Exchange {
       }
       if (body === undefined) {
         stream.end();
-      } else {
+      } else if (body.length <= uncountedBytes) {
         stream.end(body);
+      } else {
+        this.#makeLarge(body).send();
       }
     } catch {
       // Headers of a handler's own may be none that HTTP/2 allows.
-      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      this.#fail();
     }
+  }
+
+  /** A large answer, which is counted from now on. */
+  #makeLarge(body: Uint8Array): LargeAnswer {
+    this.#large = new LargeAnswer(this.#place(), body, {
+      bytes: body.length,
+      isTimed: true,
+      isLast: true,
+    });
+    return this.#large;
+  }
+
+  #place(): AnswerPlace {
+    return {
+      connection: this.connection,
+      writable: this.#stream,
+      answers: this.#answers,
+      isDue: () => true,
+      breakOff: () => this.#fail(),
+    };
+  }
+
+  #fail(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
   /**

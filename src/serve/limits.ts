@@ -81,6 +81,20 @@ export interface ServeLimits {
    */
   readonly maxUnreadBytes?: number;
   /**
+   * Bytes of answers of more than 16 KiB, of all calls together, that their callers
+   * have not taken; the largest of them does not count, and messages of streams count
+   * three times. Beyond it a new answer is refused with Unavailable if no connection holds more
+   * than its own, and a stream that has begun is reset; else the connection that holds
+   * most is closed. Default 512 MiB.
+   */
+  readonly maxUnsentBytes?: number;
+  /**
+   * Time within which a caller has to take more of a unary answer of more than 16 KiB
+   * before it is broken off, in milliseconds. More is 64 KiB, and up to 1 MiB for those who are fast.
+   * Streams have no such limit. Default 60,000.
+   */
+  readonly answerTimeoutMs?: number;
+  /**
    * HTTP/2 flow-control window of a call, in bytes: what a refused upload can
    * send at most, and what an unread body can hold of memory. Between 65,535
    * and 2 MiB. Default 1 MiB.
@@ -107,6 +121,8 @@ export interface ResolvedLimits {
   readonly oversizeCode: Code;
   readonly maxBodyBytes: number;
   readonly maxUnreadBytes: number;
+  readonly maxUnsentBytes: number;
+  readonly answerTimeoutMs: number;
   /** RPCs that are not refused for load. */
   readonly exemptFromShedding: ReadonlySet<DescMethod>;
 }
@@ -193,6 +209,14 @@ export function resolveLimits(
       mebibyte,
       Number.MAX_SAFE_INTEGER,
     ),
+    maxUnsentBytes: integer(
+      "maxUnsentBytes",
+      limits.maxUnsentBytes,
+      512 * mebibyte,
+      mebibyte,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    answerTimeoutMs: time("answerTimeoutMs", limits.answerTimeoutMs, 60_000),
     exemptFromShedding: exempt,
   };
 }

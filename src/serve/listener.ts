@@ -5,6 +5,7 @@ import { Handshakes } from "./handshakes.ts";
 import { createHttpServers } from "./http-servers.ts";
 import type { ResolvedLimits } from "./limits.ts";
 import { sniffProtocol } from "./sniff.ts";
+import type { UnsentAnswers } from "./unsent-answers.ts";
 
 /** TLS settings of a server, as node:tls takes them. */
 export type ServeTls = Pick<
@@ -29,6 +30,7 @@ export interface ListenOptions {
   readonly host: string;
   readonly tls: ServeTls | undefined;
   readonly limits: ResolvedLimits;
+  readonly answers: UnsentAnswers;
   readonly onExchange: (exchange: Exchange) => void;
 }
 
@@ -59,6 +61,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const servers = createHttpServers(
     tls === undefined ? "http" : "https",
     limits,
+    options.answers,
     options.onExchange,
   );
   const handshakes = new Handshakes(limits.headersTimeoutMs);

@@ -27,6 +27,7 @@ import { type Listener, listen, type ServeTls } from "./listener.ts";
 import { withOversizeCode } from "./oversize-compression.ts";
 import { createHeadReader } from "./request-head.ts";
 import { createUnaryPaths } from "./unary-path.ts";
+import { UnsentAnswers } from "./unsent-answers.ts";
 
 /** Options of {@link serve}. */
 export interface ServeOptions<S extends readonly AnyService[]> extends GuardSettings {
@@ -164,6 +165,7 @@ export async function serve<const S extends readonly AnyService[]>(
     host,
     tls: options.tls,
     limits,
+    answers: new UnsentAnswers(limits.maxUnsentBytes, new BodyClock(limits.answerTimeoutMs)),
     onExchange: dispatcher.onExchange,
   });
 

@@ -32,6 +32,7 @@ import {
   plainContext,
   UnaryContext,
 } from "./unary-context.ts";
+import { uncountedBytes } from "./unsent-answers.ts";
 
 /** What the calls of a server have in common. */
 export interface UnaryCallOptions {
@@ -321,7 +322,15 @@ export class UnaryCall
     this.#reader = undefined;
     this.callSignal.end(reason);
     try {
-      this.#send(message, failureOf(reason));
+      if (
+        message !== undefined &&
+        message.data.length > uncountedBytes - prefixBytes &&
+        !exchange.hasRoom(prefixBytes + message.data.length)
+      ) {
+        this.#send(undefined, unavailable());
+      } else {
+        this.#send(message, failureOf(reason));
+      }
     } catch {
       // connect's handlers fail over such an answer too.
       exchange.answer({ status: 500 });

@@ -9,9 +9,11 @@ import {
   ImportLettersRequestSchema,
   SendLetterRequestSchema,
 } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { BodyClock } from "../../src/serve/body-clock.ts";
 import type { Exchange } from "../../src/serve/exchange.ts";
 import { resolveLimits } from "../../src/serve/limits.ts";
 import { listen } from "../../src/serve/listener.ts";
+import { UnsentAnswers } from "../../src/serve/unsent-answers.ts";
 import { framed } from "./both-paths.ts";
 import { header, mailboxPolicy } from "./mailbox-server.ts";
 import { http2Request, openHttp2, sendBytes } from "./raw-http.ts";
@@ -223,6 +225,7 @@ async function exchangeOf(request: (port: number) => void) {
     host: "127.0.0.1",
     tls: undefined,
     limits: resolveLimits({}, new Set()),
+    answers: new UnsentAnswers(2 ** 20, new BodyClock(60_000)),
     onExchange: (exchange) => onExchange(exchange),
   });
   request(listener.port);

@@ -192,6 +192,8 @@ it.each([
   ["keepaliveTimeoutMs", 2 ** 31],
   ["streamWindowBytes", 3 * 1024 * 1024],
   ["writeMaxBytes", Number.NaN],
+  ["maxUnsentBytes", 1024 * 1024 - 1],
+  ["answerTimeoutMs", 0],
 ])('refuses to start with "%s" %d', async (name, value) => {
   const start = serveMailbox({ limits: { [name]: value } });
   await expect(start).rejects.toBeInstanceOf(TypeError);

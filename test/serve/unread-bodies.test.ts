@@ -8,10 +8,12 @@ import { service, unimplemented } from "countersign";
 import { type ServeLimits, serve } from "countersign/serve";
 import { describe, expect, it } from "vitest";
 import { ConverseRequestSchema } from "../../gen/countersign/example/v1/mailbox_pb.ts";
+import { BodyClock } from "../../src/serve/body-clock.ts";
 import type { Exchange } from "../../src/serve/exchange.ts";
 import { resolveLimits } from "../../src/serve/limits.ts";
 import { listen } from "../../src/serve/listener.ts";
 import { UnreadBodies } from "../../src/serve/unread-bodies.ts";
+import { UnsentAnswers } from "../../src/serve/unsent-answers.ts";
 import { FrameReader } from "./frame-reader.ts";
 import {
   ack,
@@ -170,14 +172,14 @@ it("lets go of bodies that wait for the memory that bodies may take together", a
 it("breaks an answer off that was begun, to let go of the body", async () => {
   await using mailbox = await serveMailbox({
     readMaxBytes: 16 * mebibyte,
-    limits: { maxUnreadBytes: mebibyte },
+    // More than one window takes, and less than two.
+    limits: { maxUnreadBytes: 1.5 * mebibyte },
   });
   const session = openHttp2(mailbox.server.url);
   const request = create(ConverseRequestSchema, { letter: { text: "x".repeat(60_000) } });
   const message = toBinary(ConverseRequestSchema, request);
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(message.length, 1);
-  // Each holds a little less than one window, and the bound is one.
   const resets = [1, 2].map(async () => {
     const stream = session.request(grpcHeaders("/countersign.example.v1.Mailbox/Converse"));
     stream.on("error", () => {});
@@ -217,6 +219,7 @@ async function listenUnread(maxBytes: number) {
     host: "127.0.0.1",
     tls: undefined,
     limits: resolveLimits({}, new Set()),
+    answers: new UnsentAnswers(mebibyte, new BodyClock(60_000)),
     onExchange: (exchange) => {
       const request = { exchange };
       open.add(request);
