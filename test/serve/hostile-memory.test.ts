@@ -4,12 +4,12 @@ import type { Socket } from "node:net";
 import { expect, it } from "vitest";
 import { forkChild } from "../authority/child.ts";
 import type { Target } from "./hostile-target.ts";
-import { ack, frame, frameType, hello, requestHeaders } from "./http2-frames.ts";
+import { ack, endStream, frame, frameType, hello, requestHeaders } from "./http2-frames.ts";
 import { header } from "./mailbox-server.ts";
 import { http2Request, openHttp2, openSocket } from "./raw-http.ts";
 
-// A thousand hostile connections that all send at once, to a process of its own with the default limits. Needs
-// Linux's /proc. `npm run test:attack`.
+// A thousand hostile connections that all send at once, and callers that ask for more than they read, to a process of its own
+// with the default limits. Needs Linux's /proc. `npm run test:attack`.
 
 const mebibyte = 2 ** 20;
 const connections = 1_000;
@@ -228,6 +228,111 @@ it.each<[name: string, hostility: Hostility]>([
       console.info(`${name}: ${Math.round(grownBytes / mebibyte)} MiB`);
       expect(grownBytes).toBeLessThan(allowedBytes);
       expect(new Set(answers)).toEqual(new Set(["grpc-status,0"]));
+      honest.destroy();
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+    } finally {
+      await target.kill();
+    }
+  },
+  120_000,
+);
+
+/** Connections that ask for more than they read, and calls on each. */
+const askers = 8;
+const asked = 20;
+const bulletinBytes = 10 * mebibyte;
+
+/** What the memory may grow by then: the bound, and what making so many large messages leaves to be collected. */
+const allowedAnswerBytes = 1_400 * mebibyte;
+
+const getBulletin = "/countersign.example.v1.Mailbox/GetBulletin";
+
+/** Opens a connection of HTTP/2 whose calls have windows of a size, and asks for many bulletins. */
+async function askOnHttp2(
+  port: number,
+  windowBytes: number,
+  contentType: string,
+  body: Uint8Array,
+): Promise<Socket> {
+  const socket = await openSocket(port);
+  const settings = Buffer.from([0, 4, 0, 0, 0, 0]);
+  settings.writeUInt32BE(windowBytes, 2);
+  const update = Buffer.alloc(4);
+  update.writeUInt32BE(0x7fff0000);
+  socket.write(
+    Buffer.concat([
+      hello,
+      frame(frameType.settings, 0, 0, settings),
+      ...(windowBytes === 0 ? [] : [frame(frameType.windowUpdate, 0, 0, update)]),
+    ]),
+  );
+  await once(socket, "data");
+  const calls = Array.from({ length: asked }, (_, i) => [
+    requestHeaders(2 * i + 1, getBulletin, contentType),
+    frame(frameType.data, endStream, 2 * i + 1, body),
+  ]);
+  // In one piece: Node reads no more requests while it waits for its socket to take an answer.
+  socket.write(Buffer.concat([frame(frameType.settings, ack, 0), ...calls.flat()]));
+  return socket;
+}
+
+/** Opens connections of HTTP/1.1, and asks for as many bulletins as may be pipelined on each. */
+async function askOnHttp1(port: number): Promise<Socket[]> {
+  const head = ["content-type: application/json", "host: 127.0.0.1", "content-length: 2"];
+  const request = `POST ${getBulletin} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n{}`;
+  const sockets = await Promise.all([openSocket(port), openSocket(port)]);
+  for (const socket of sockets) {
+    socket.write(request.repeat(asked / sockets.length));
+  }
+  return sockets;
+}
+
+const grpc = "application/grpc";
+const noWindow = (type: string, body: Uint8Array) => (port: number) =>
+  askOnHttp2(port, 0, type, body).then((socket) => [socket.resume()]);
+const unread = (port: number) =>
+  askOnHttp2(port, 0x7fffffff, grpc, Buffer.alloc(5)).then((socket) => [socket.pause()]);
+
+it.each<[name: string, leanPath: string, ask: (port: number) => Promise<Socket[]>]>([
+  ["with no window", "lean", noWindow(grpc, Buffer.alloc(5))],
+  ["with no window, through connect", "connect", noWindow(grpc, Buffer.alloc(5))],
+  ["with no window, by Connect", "lean", noWindow("application/json", Buffer.from("{}"))],
+  ["with windows, and read nothing from their sockets", "lean", unread],
+  ["over HTTP/1.1, and read nothing from their sockets", "lean", askOnHttp1],
+])(
+  "callers that ask for 1.6 GB of answers %s cannot pin them",
+  async (name, leanPath, ask) => {
+    const target = forkChild<never, Target>(
+      new URL("./hostile-target.ts", import.meta.url),
+      "at once",
+      String(bulletinBytes),
+      leanPath,
+    );
+    try {
+      const { port, pid } = await target.hear();
+      const idleBytes = memoryOf(pid, "VmRSS");
+      const honest = openHttp2(`http://127.0.0.1:${port}`);
+      const grpcCall = (path: string) =>
+        http2Request(
+          honest,
+          { ":method": "POST", ":path": path, "content-type": grpc, ...header },
+          Buffer.alloc(5),
+        );
+      const sockets: Socket[] = [];
+      const answers: string[] = [];
+      for (let i = 0; i < askers; i++) {
+        sockets.push(...(await ask(port)));
+        // The server makes its answers in the meantime, and honest callers get theirs.
+        answers.push((await grpcCall(countLetters)).trailers.join());
+        const large = await grpcCall(getBulletin);
+        answers.push(large.body.length > bulletinBytes ? large.trailers.join() : "cut off");
+      }
+      const grownBytes = memoryOf(pid, "VmHWM") - idleBytes;
+      console.info(`answers ${name}: ${Math.round(grownBytes / mebibyte)} MiB`);
+      expect(new Set(answers)).toEqual(new Set(["grpc-status,0"]));
+      expect(grownBytes).toBeLessThan(allowedAnswerBytes);
       honest.destroy();
       for (const socket of sockets) {
         socket.destroy();

@@ -3,7 +3,8 @@ import { serve } from "countersign/serve";
 import { mailboxPolicy } from "./mailbox-server.ts";
 
 // The process whose memory hostile-memory.test.ts measures: a server with the default limits, whose importLetters
-// does not read what it is sent. Its argument says what the verifier does with "undecided": never answer, or admit at once.
+// does not read what it is sent. Its arguments say what the verifier does with "undecided" (never answer, or admit at once),
+// the size of a bulletin in bytes, and whether there is a lean path.
 
 /** What it tells. */
 export interface Target {
@@ -12,15 +13,18 @@ export interface Target {
 }
 
 const never = new Promise<never>(() => {});
-const isUndecided = process.argv[2] === "never";
+const [verifier, bulletinBytes = "5", leanPath = "lean"] = process.argv.slice(2);
+const isUndecided = verifier === "never";
 
 const server = await serve({
   port: 0,
   readMaxBytes: 64 * 2 ** 20,
   verifyTimeoutMs: 60_000,
+  leanPath: leanPath === "lean",
   services: [
     service(mailboxPolicy, {
-      getBulletin: () => ({ text: "hello" }),
+      // A text of its own for each call, as handlers have.
+      getBulletin: () => ({ text: Buffer.alloc(Number(bulletinBytes), "x").toString("latin1") }),
       openSession: unimplemented,
       countLetters: () => ({ count: 3 }),
       sendLetter: () => ({}),
