@@ -71,20 +71,25 @@ export function createBodyWatch(listener: UnreadListener): BodyWatch {
 
 /**
  * Lets go of a body before any more of it arrives: what is there runs dry, in
- * this same turn of the event loop, and what still comes is held no more, nor is
- * window given back for it.
+ * this same turn of the event loop, and what still comes is held no more, nor asked
+ * for: HTTP/2 gives no window back, and from a connection of HTTP/1.1 Node reads no more.
+ *
+ * @param maxDiscardedBytes - how much that still comes is asked for all the same: on
+ * HTTP/1.1 the next request waits behind it.
  */
-export function dropBody(readable: Readable): void {
-  readable.push = pushNothing;
+export function dropBody(readable: Readable, maxDiscardedBytes: number): void {
+  let left = maxDiscardedBytes;
+  readable.push = (chunk: unknown) => {
+    if (chunk === null) {
+      // The end is passed on: without it a stream is never closed.
+      Readable.prototype.push.call(readable, null);
+      dropLostAnswer(readable);
+    } else if (chunk instanceof Uint8Array) {
+      left -= chunk.length;
+    }
+    // Told to stop, Node does not begin again: nothing asks for more of such a body.
+    return left >= 0;
+  };
   readable.removeAllListeners("data");
   drainBody(readable);
-}
-
-function pushNothing(this: Readable, chunk: unknown): boolean {
-  if (chunk === null) {
-    // The end is passed on: without it a stream is never closed.
-    Readable.prototype.push.call(this, null);
-    dropLostAnswer(this);
-  }
-  return false;
 }

@@ -131,7 +131,7 @@ export class Http1Exchange implements Exchange {
 
   dropBody(): void {
     this.#isDropped = true;
-    dropBody(this.#request);
+    dropBody(this.#request, maxDiscardedBytes);
   }
 
   breakOff(): void {

@@ -157,7 +157,7 @@ export class Http2Exchange implements Exchange {
 
   dropBody(): void {
     this.#isDropped = true;
-    dropBody(this.#stream);
+    dropBody(this.#stream, 0);
   }
 
   breakOff(): void {

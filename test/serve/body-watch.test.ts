@@ -32,13 +32,26 @@ it("tells of what is not read as it arrives, and of nothing else", async () => {
 it("keeps nothing of a body that is dropped, asks for no more of it, and passes its end on", async () => {
   const { body, told } = watched();
   body.push(Buffer.from("left"));
-  dropBody(body);
+  body.on("data", () => told.push("data"));
+  dropBody(body, 0);
   const ended = once(body, "end");
   // False stops the reading from a socket, and the window of HTTP/2 with it.
   expect(body.push(Buffer.from("more"))).toBe(false);
   body.push(null);
   await ended;
   expect([told, body.readableLength]).toEqual([["left"], 0]);
+});
+
+it("keeps nothing, but asks for as much of a dropped body as is to be read", () => {
+  const { body, told } = watched();
+  dropBody(body, 10);
+  expect([4, 6, 1, 1].map((length) => body.push(Buffer.alloc(length)))).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
+  expect([told, body.readableLength]).toEqual([[], 0]);
 });
 
 it("lets a body run dry of which that was said already", async () => {

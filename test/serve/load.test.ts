@@ -210,6 +210,36 @@ describe("a server with as many requests open as it may have", () => {
     expect((await createClient(Mailbox, transport).getBulletin({})).text).toBe("hello");
   });
 
+  it.each(["content-length: 30000", "transfer-encoding: chunked"])(
+    "keeps a connection of HTTP/1.1 whose refused body comes in pieces, with %s",
+    async (field) => {
+      await using crowd = await crowdedServer({ maxOpenRequests: 1 }, 1);
+      // So that the one is there before it.
+      await crowd.send("GetBulletin");
+      const socket = await openSocket(crowd.port);
+      const received = readToEnd(socket);
+      const piece = "x".repeat(10_000);
+      const parts = field.endsWith("chunked")
+        ? [...Array(3).fill(`2710\r\n${piece}\r\n`), "0\r\n\r\n"]
+        : Array(3).fill(piece);
+      const path = "/countersign.example.v1.Mailbox/GetBulletin";
+      const json = "content-type: application/json\r\n";
+      for (const part of [
+        `POST ${path} HTTP/1.1\r\nhost: a\r\n${json}${field}\r\n\r\n`,
+        ...parts,
+      ]) {
+        await new Promise((resolve) => socket.write(part, resolve));
+        // The server, in this process, reads before the second one.
+        await new Promise((resolve) => setImmediate(resolve));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      crowd.release();
+      await Promise.all(crowd.waiting);
+      socket.write(http1Request("POST", path, { "content-type": "application/json" }, "{}"));
+      expect(await received).toMatch(/^HTTP\/1\.1 503 .*HTTP\/1\.1 200 .*"hello"/s);
+    },
+  );
+
   it("closes a connection once a thousand such refusals are under way", async () => {
     await using crowd = await crowdedServer({ maxOpenRequests: 1, maxConcurrentStreams: 3_000 }, 1);
     const socket = await openSocket(crowd.port);
