@@ -53,6 +53,8 @@ export class BodyClock {
   }
 
   #wake(inMs: number): void {
+    // Who is late may have another one wait, which sets the timer first.
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#check(), Math.ceil(inMs));
     // What is waited for has a socket, which keeps the process alive.
     this.#timer.unref();
