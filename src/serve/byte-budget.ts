@@ -1,10 +1,10 @@
 /** What reads a body, and can be told to wait. */
 export interface BudgetedReader {
-  /** The reader may go on. */
+  /** The reader may go on. May count what it is going to take in. */
   onGranted(): void;
 }
 
-/** How much one reader may take in before it is looked at again, in bytes. */
+/** What a reader that may go on takes in beside what it has counted, before it is looked at again, in bytes. */
 const grantBytes = 64 * 1024;
 
 /**
@@ -44,7 +44,7 @@ export class ByteBudget {
     return false;
   }
 
-  /** Counts bytes of a body that has arrived in one piece. */
+  /** Counts bytes whose reader goes on whatever comes of it. */
   add(bytes: number): void {
     this.#heldBytes += bytes;
   }
@@ -69,15 +69,15 @@ export class ByteBudget {
   }
 
   #wake(): void {
-    let grants = Math.ceil((this.#maxBytes - this.#heldBytes) / grantBytes);
+    let grantedBytes = 0;
     let isFirst = true;
     for (const [reader, isWaiting] of this.#readers) {
-      if (!isFirst && grants <= 0) {
+      if (!isFirst && this.#heldBytes + grantedBytes >= this.#maxBytes) {
         return;
       }
       isFirst = false;
       if (isWaiting) {
-        grants--;
+        grantedBytes += grantBytes;
         this.#readers.set(reader, false);
         reader.onGranted();
       }

@@ -56,6 +56,8 @@ export interface Exchange {
   receive(receiver: BodyReceiver): void;
   /** Has the body watched from now on. */
   watchBody(watch: BodyWatch): void;
+  /** Bytes of the body that have arrived and nobody has read. */
+  readonly unreadBytes: number;
   /** Visits the pieces of the body that have arrived and nobody has read. */
   visitUnread(visit: (piece: Uint8Array) => void): void;
   /**

@@ -125,6 +125,10 @@ export class Http1Exchange implements Exchange {
     watch(this.#request);
   }
 
+  get unreadBytes(): number {
+    return this.#request.readableLength;
+  }
+
   visitUnread(visit: (piece: Uint8Array) => void): void {
     visitUnread(this.#request, visit);
   }

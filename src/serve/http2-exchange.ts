@@ -151,6 +151,10 @@ export class Http2Exchange implements Exchange {
     watch(this.#stream);
   }
 
+  get unreadBytes(): number {
+    return this.#stream.readableLength;
+  }
+
   visitUnread(visit: (piece: Uint8Array) => void): void {
     visitUnread(this.#stream, visit);
   }

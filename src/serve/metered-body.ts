@@ -31,45 +31,26 @@ export interface MeteredBodyOptions {
 export async function* meterBody(
   options: MeteredBodyOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { exchange, budget, isStream } = options;
   const meter = options.shape === "unary" ? unaryMeter(options) : new EnvelopeMeter(options);
-  const reader = new PromisedReader();
-  let heldBytes = 0;
-  const release = (bytes: number) => {
-    heldBytes -= bytes;
-    budget.release(bytes);
-  };
-  exchange.onClose(() => {
-    budget.done(reader);
-    release(heldBytes);
-  });
-  // What has arrived by now is read in one piece, and can be a window.
+  const reader = new MeteredReader(options);
   try {
-    if (!budget.take(reader, 0)) {
-      await reader.granted(options.waitMs);
+    await reader.turn();
+    for await (const chunk of options.body) {
+      meter.push(chunk);
+      reader.hasRead(chunk.length);
+      yield chunk;
+      if (options.isStream) {
+        // Whoever asks for more has done with the messages that were complete.
+        reader.keeps(meter.pendingBytes);
+      }
+      const turn = reader.turn();
+      if (turn !== undefined) {
+        await turn;
+      }
     }
   } finally {
-    // Who holds nothing yet must not be the one that may always go on.
-    budget.done(reader);
+    reader.end();
   }
-  for await (const chunk of options.body) {
-    meter.push(chunk);
-    if (!exchange.isClosed) {
-      heldBytes += chunk.length;
-      if (!budget.take(reader, chunk.length)) {
-        await reader.granted(options.waitMs);
-      }
-    }
-    yield chunk;
-    if (isStream) {
-      // Whoever asks for more has done with the messages that were complete.
-      release(Math.max(0, heldBytes - meter.pendingBytes));
-      if (meter.pendingBytes === 0) {
-        budget.done(reader);
-      }
-    }
-  }
-  budget.done(reader);
 }
 
 interface Meter {
@@ -138,22 +119,94 @@ class EnvelopeMeter implements Meter {
   }
 }
 
-/** Waits for the budget with a promise. */
-class PromisedReader implements BudgetedReader {
+/** What one body holds of the budget, and its wait for more. */
+class MeteredReader implements BudgetedReader {
+  readonly #options: MeteredBodyOptions;
+  #heldBytes = 0;
+  /** Those of the held bytes that are still to be read. */
+  #reservedBytes = 0;
   #onGranted = () => {};
+  #onClosed = () => {};
 
-  /** Resolves when the reader may go on; rejects with Unavailable if it has to wait too long. */
-  granted(waitMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
+  constructor(options: MeteredBodyOptions) {
+    this.#options = options;
+    options.exchange.onClose(() => {
+      options.budget.done(this);
+      this.#release(this.#heldBytes);
+      this.#onClosed();
+    });
+  }
+
+  /**
+   * Its turn to read more of the body: undefined is at once. Rejects with Unavailable if it
+   * takes too long to come, or the call ends.
+   */
+  turn(): Promise<void> | undefined {
+    const { exchange, budget, waitMs } = this.#options;
+    // Who holds nothing and has nothing to read takes no place among the readers: it could be
+    // the one that may always go on, for which others wait, and its caller may never send.
+    if (exchange.isClosed || (this.#heldBytes === 0 && exchange.unreadBytes === 0)) {
+      return undefined;
+    }
+    if (budget.take(this, 0)) {
+      this.#reserve();
+      return undefined;
+    }
+    return new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(unavailable()), waitMs);
       this.#onGranted = () => {
         clearTimeout(timer);
+        this.#reserve();
         resolve();
+      };
+      this.#onClosed = () => {
+        clearTimeout(timer);
+        reject(unavailable());
       };
     });
   }
 
   onGranted(): void {
     this.#onGranted();
+  }
+
+  /** Counts what was read. */
+  hasRead(bytes: number): void {
+    const { exchange, budget } = this.#options;
+    const more = Math.max(0, bytes - this.#reservedBytes);
+    this.#reservedBytes = 0;
+    if (!exchange.isClosed) {
+      this.#heldBytes += more;
+      budget.add(more);
+    }
+  }
+
+  /** Gives back all but so many bytes. */
+  keeps(bytes: number): void {
+    this.#release(Math.max(0, this.#heldBytes - bytes));
+    if (bytes === 0) {
+      this.#options.budget.done(this);
+    }
+  }
+
+  /** Reads no more. */
+  end(): void {
+    this.#options.budget.done(this);
+  }
+
+  /**
+   * Counts what is read next before it is: that is all that has arrived, in one piece, and can
+   * be a window. Counted afterwards, all who wait could go on together.
+   */
+  #reserve(): void {
+    const { exchange, budget } = this.#options;
+    this.#reservedBytes = exchange.unreadBytes;
+    this.#heldBytes += this.#reservedBytes;
+    budget.add(this.#reservedBytes);
+  }
+
+  #release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.#options.budget.release(bytes);
   }
 }

@@ -119,6 +119,88 @@ describe.each([
     session.destroy();
   });
 
+  it("go on one by one while handlers hold all that there is, and no more of them than there is room for", async () => {
+    await using mailbox = await serveMailbox({
+      leanPath,
+      holdSendLetter: true,
+      readMaxBytes: 16 * mebibyte,
+      limits: { maxBodyBytes: budgetBytes },
+    });
+    const heldBytes = budgetBytes + mebibyte;
+    const first = openHttp2(mailbox.server.url);
+    const held = beginUpload(first, heldBytes);
+    held.write(unknownField(heldBytes).subarray(0, -1));
+    await quiet(() => first.socket.bytesWritten);
+    const others = openHttp2(mailbox.server.url);
+    for (let i = 0; i < 20; i++) {
+      beginUpload(others, 2 * mebibyte).write(Buffer.alloc(2 * mebibyte - 1));
+    }
+    // A window of each.
+    const sent = () => others.socket.bytesWritten;
+    await quiet(sent);
+    const waiting = sent();
+    expect(waiting).toBeGreaterThan(15 * mebibyte);
+    // The handler has all of it: the next one goes on.
+    held.end(Buffer.alloc(1));
+    await begun(mailbox.log, 1);
+    await quiet(sent);
+    const oneMore = sent();
+    expect(oneMore - waiting).toBeLessThan(3 * mebibyte);
+    // It has done with it: there is room for half of the budget.
+    mailbox.log.release();
+    await quiet(sent);
+    expect(sent() - oneMore).toBeGreaterThan(mebibyte / 2);
+    expect(sent() - oneMore).toBeLessThan(6 * mebibyte);
+    first.destroy();
+    others.destroy();
+  });
+
+  it.each(["nothing", "half a letter, and leave"])(
+    "do not wait for callers who send %s",
+    async (what) => {
+      await using mailbox = await serveMailbox({
+        leanPath,
+        holdSendLetter: true,
+        readMaxBytes: 16 * mebibyte,
+        limits: { maxBodyBytes: mebibyte },
+      });
+      const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
+      const letter = { text: "x".repeat(uploadBytes) };
+      const calls = [client.sendLetter({ letter }, { headers: header })];
+      await begun(mailbox.log, 1);
+      // All that there is is held. These come before the next one, and keep it waiting if they count.
+      const session = openHttp2(mailbox.server.url);
+      const idle = ["SendLetter", "ImportLetters"].map((method) =>
+        what === "nothing"
+          ? session.request({
+              ...uploadHeaders,
+              ":path": `/countersign.example.v1.Mailbox/${method}`,
+            })
+          : beginUpload(session, uploadBytes, method),
+      );
+      for (const stream of idle) {
+        stream.on("error", () => {});
+        if (what !== "nothing") {
+          stream.write(Buffer.alloc(100_000));
+        }
+      }
+      await once(session, "remoteSettings");
+      await quiet(() => session.socket.bytesWritten);
+      calls.push(client.sendLetter({ letter }, { headers: header }));
+      if (what !== "nothing") {
+        for (const stream of idle) {
+          stream.close(8);
+        }
+      }
+      while (mailbox.log.began.filter((name) => name === "sendLetter").length < 2) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      mailbox.log.release();
+      expect((await Promise.all(calls)).map(({ mailboxId }) => mailboxId)).toEqual([7n, 7n]);
+      session.destroy();
+    },
+  );
+
   it("are answered with Unavailable when they wait too long", async () => {
     await using mailbox = await serveMailbox({
       leanPath,
@@ -129,9 +211,7 @@ describe.each([
     const client = createClient(Mailbox, createGrpcTransport({ baseUrl: mailbox.server.url }));
     const letter = { text: "x".repeat(uploadBytes) };
     const first = client.sendLetter({ letter }, { headers: header });
-    while (mailbox.log.began.length === 0) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await begun(mailbox.log, 1);
     // The first of those that are left may be read. It never ends, so the next waits.
     const session = openHttp2(mailbox.server.url);
     const endless = beginUpload(session, uploadBytes);
@@ -188,19 +268,40 @@ it.each([0, 8])(
   },
 );
 
+const uploadHeaders = { ":method": "POST", "content-type": "application/grpc", ...header };
+
 /** Opens a call and announces a message of a size. */
-function beginUpload(session: ClientHttp2Session, uploadBytes: number): ClientHttp2Stream {
+function beginUpload(
+  session: ClientHttp2Session,
+  uploadBytes: number,
+  method = "SendLetter",
+): ClientHttp2Stream {
   const stream = session.request({
-    ":method": "POST",
-    ":path": "/countersign.example.v1.Mailbox/SendLetter",
-    "content-type": "application/grpc",
-    ...header,
+    ...uploadHeaders,
+    ":path": `/countersign.example.v1.Mailbox/${method}`,
   });
   stream.on("error", () => {});
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(uploadBytes, 1);
   stream.write(prefix);
   return stream;
+}
+
+/** A message of a size, and nothing that anybody knows in it. */
+function unknownField(size: number): Buffer {
+  const message = Buffer.alloc(size);
+  // Field 15, and its length in four bytes of seven bits.
+  const length = size - 5;
+  const sevenBits = [0, 7, 14, 21].map((at) => ((length >> at) & 0x7f) | (at < 21 ? 0x80 : 0));
+  message.set([0x7a, ...sevenBits]);
+  return message;
+}
+
+/** Waits until handlers have begun. */
+async function begun(log: { readonly began: readonly string[] }, count: number): Promise<void> {
+  while (log.began.length < count) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 /** Resolves when a number has stopped growing. */
