@@ -26,7 +26,17 @@ export interface BrowserOptions {
 /** What becomes of a request: it is answered at once, or goes on and its answer carries headers. */
 export type BrowserVerdict =
   | { readonly kind: "answer"; readonly response: UniversalServerResponse }
-  | { readonly kind: "pass"; readonly headers: readonly (readonly [string, string])[] };
+  | { readonly kind: "pass"; readonly headers: Fields };
+
+type Fields = readonly (readonly [string, string])[];
+
+/** What the pages of one origin are told. */
+interface PageHeaders {
+  /** That they may call. */
+  readonly allowed: Fields;
+  /** With every answer to a call: that, and which headers they may read. */
+  readonly ofAnswers: Fields;
+}
 
 /** Judges a request by who may have caused it. */
 export type BrowserGate = (exchange: Exchange, head: RequestHead) => BrowserVerdict;
@@ -42,9 +52,9 @@ export function createBrowserGate(
   options: BrowserOptions | undefined,
   lists: CorsLists,
 ): BrowserGate {
-  const origins = new Set((options?.origins ?? []).map(checkedOrigin));
+  const origins = (options?.origins ?? []).map(checkedOrigin);
   const hosts = new Set((options?.hosts ?? []).map(checkedHost));
-  if (options !== undefined && (origins.size === 0 || hosts.size === 0)) {
+  if (options !== undefined && (origins.length === 0 || hosts.size === 0)) {
     throw new TypeError('"browsers" needs at least one of "origins" and one of "hosts"');
   }
   const maxAgeSeconds = options?.maxAgeSeconds ?? 7_200;
@@ -65,8 +75,17 @@ export function createBrowserGate(
     kind: "answer",
     response: { status: 403, header: joinHeaders(varies) },
   };
-  // One object for all of them, so that what is made of it can be remembered.
+  // One list for all of them, and one for each origin, so that what is made of it can be remembered.
   const passed: BrowserVerdict = { kind: "pass", headers: varies };
+  const pages = new Map(
+    origins.map((origin): [string, PageHeaders] => {
+      const allowed: [string, string][] = [["access-control-allow-origin", origin], ...varies];
+      return [
+        origin,
+        { allowed, ofAnswers: [...allowed, ["access-control-expose-headers", exposed]] },
+      ];
+    }),
+  );
   const isListedHost = ({ host, hostname }: RequestHead) => hosts.has(host) || hosts.has(hostname);
 
   return (exchange, head) => {
@@ -74,18 +93,18 @@ export function createBrowserGate(
     if (origin === undefined) {
       return looksRebound(exchange, head) && !isListedHost(head) ? refused : passed;
     }
-    if (!origins.has(origin) || !isListedHost(head)) {
+    const page = pages.get(origin);
+    if (page === undefined || !isListedHost(head)) {
       return refused;
     }
-    const allowed: [string, string][] = [["access-control-allow-origin", origin], ...varies];
     if (
       exchange.method === "OPTIONS" &&
       valuesOf(exchange, "access-control-request-method").length > 0
     ) {
-      const header = joinHeaders(allowed, preflightHeaders);
+      const header = joinHeaders(page.allowed, preflightHeaders);
       return { kind: "answer", response: { status: 204, header } };
     }
-    return { kind: "pass", headers: [...allowed, ["access-control-expose-headers", exposed]] };
+    return { kind: "pass", headers: page.ofAnswers };
   };
 }
 
